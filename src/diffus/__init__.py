@@ -1,0 +1,1 @@
+"""Differentiable B-mode ultrasound rendered from MRI, CT and label maps."""

@@ -1,0 +1,1 @@
+"""Files in and out; the only place where other conventions (LPS, DICOM) are converted."""
