@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 
 def sample_trilinear(
-    grid: Float[Tensor, "I J K C"], index: Float[Tensor, "*points 3"]
+    grid: Shaped[Tensor, "I J K C"], index: Float[Tensor, "*points 3"]
 ) -> Float[Tensor, "*points C"]:
     """Interpolate between the eight voxel centres around each point.
 
@@ -17,7 +17,8 @@ def sample_trilinear(
     the axes that were clamped.
 
     Args:
-        grid: values, channels last so that the channels of a voxel lie side by side in memory.
+        grid: values, channels last so that the channels of a voxel lie side by side in memory. Integers and
+            booleans are converted after the gathering, so that no copy of the grid is made.
         index: fractional voxel indices (i, j, k).
     """
     i_size, j_size, k_size, channels = grid.shape
@@ -36,9 +37,10 @@ def sample_trilinear(
     for i_offset in (low_offset[0], high_offset[0]):
         for j_offset in (low_offset[1], high_offset[1]):
             base = i_offset + j_offset
-            along_k.append(
-                torch.lerp(flat[base + low_offset[2]], flat[base + high_offset[2]], weight[2])
-            )
+            low, high = flat[base + low_offset[2]], flat[base + high_offset[2]]
+            if not grid.is_floating_point():
+                low, high = low.to(index.dtype), high.to(index.dtype)
+            along_k.append(torch.lerp(low, high, weight[2]))
     low_i = torch.lerp(along_k[0], along_k[1], weight[1])
     high_i = torch.lerp(along_k[2], along_k[3], weight[1])
     return torch.lerp(low_i, high_i, weight[0])

@@ -107,7 +107,7 @@ class Volume:
         """Trilinear interpolation at world points; zero outside the grid."""
         matrix = self.voxel_from_world.to(points_mm)
         index = points_mm @ matrix[:3, :3].T + matrix[:3, 3]
-        data = self.data if self.data.is_floating_point() else self.data.to(points_mm.dtype)
+        data = self.data.to(points_mm.dtype) if self.data.is_floating_point() else self.data
         values = sample_trilinear(data[..., None], index)[..., 0]
         return values * inside_grid(index, self.shape)
 
@@ -128,14 +128,14 @@ class Volume:
         """
         affine = check_affine(world_from_voxel)
         index_from_index = self.voxel_from_world @ affine
-        data = self.data if self.data.is_floating_point() else self.data.float()
-        values = torch.empty(shape, dtype=data.dtype)
+        dtype = self.data.dtype if self.data.is_floating_point() else torch.float32
+        values = torch.empty(shape, dtype=dtype)
         flat = values.view(-1)
         for start in range(0, flat.numel(), chunk):
             linear = torch.arange(start, min(start + chunk, flat.numel()))
             new = torch.stack(torch.unravel_index(linear, shape), dim=-1).double()
-            old = (new @ index_from_index[:3, :3].T + index_from_index[:3, 3]).to(data.dtype)
-            sampled = sample_trilinear(data[..., None], old)[..., 0]
+            old = (new @ index_from_index[:3, :3].T + index_from_index[:3, 3]).to(dtype)
+            sampled = sample_trilinear(self.data[..., None], old)[..., 0]
             flat[start : start + len(linear)] = sampled * inside_grid(old, self.shape)
         return Volume(values, affine)
 
