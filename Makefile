@@ -1,0 +1,48 @@
+# The two commands of the README are `make demo` and `make test`; both install what they need into .venv.
+# Python 3.11 or newer: the first of these that is; name another with `make PYTHON=...`.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+BIN := .venv/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+OUT ?= out
+
+.PHONY: demo test lint format study benchmark gallery clean
+
+demo: .venv/.demo
+	$(BIN)/diffus demo --out $(OUT)/demo
+
+test: .venv/.dev
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: .venv/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+study: .venv/.dev
+	$(BIN)/python -m pytest -m slow
+
+benchmark: .venv/.dev
+	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit 1; done
+
+gallery: .venv/.dev
+	$(BIN)/python docs/gallery.py
+
+clean:
+	rm -rf .venv out dist .pytest_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found: make PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.demo: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) '.[demo]'
+	@touch $@
+
+.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) '.[dev]'
+	@touch $@ .venv/.demo
