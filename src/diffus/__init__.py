@@ -1,1 +1,56 @@
-"""Differentiable B-mode ultrasound rendered from MRI, CT and label maps."""
+"""Differentiable B-mode ultrasound rendered from MRI, CT and label maps.
+
+The way of the data: `Volume` -> `Medium` -> `render` with a probe and a pose -> `Frame`.
+"""
+
+import importlib
+from types import ModuleType
+
+from diffus import datasets, pose, propagation
+from diffus.frame import Frame
+from diffus.medium import Medium
+from diffus.presets import preset
+from diffus.probe import ConvexProbe, LinearProbe, PhasedProbe, Probe, RadialProbe
+from diffus.render import UltrasoundRenderer, render
+from diffus.settings import RenderSettings
+from diffus.surface import on_surface
+from diffus.tissue_maps import TissueMaps
+from diffus.tissues import TISSUES, Tissue
+from diffus.volume import Volume
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "TISSUES",
+    "ConvexProbe",
+    "Frame",
+    "LinearProbe",
+    "Medium",
+    "PhasedProbe",
+    "Probe",
+    "RadialProbe",
+    "RenderSettings",
+    "Tissue",
+    "TissueMaps",
+    "UltrasoundRenderer",
+    "Volume",
+    "datasets",
+    "imaging",
+    "io",
+    "on_surface",
+    "plot",
+    "pose",
+    "preset",
+    "propagation",
+    "render",
+    "segmentation",
+]
+
+_ON_DEMAND = {"imaging", "io", "plot", "segmentation"}
+"""Rooms whose own imports (matplotlib, SimpleITK) take time that not every script needs."""
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _ON_DEMAND:
+        return importlib.import_module(f"diffus.{name}")
+    raise AttributeError(f"module 'diffus' has no attribute {name!r}")

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from diffus.scalars import number as plain_number
+
 
 def require_positive(owner: str, **values: Any) -> None:
     """Refuse values that are not finite and greater than zero.
@@ -18,7 +20,7 @@ def require_positive(owner: str, **values: Any) -> None:
         ValueError: for the first value that is zero, negative, NaN or infinite.
     """
     for name, value in values.items():
-        number = float(value)
+        number = _number(owner, name, value)
         if not (math.isfinite(number) and number > 0):
             raise ValueError(f"{owner}: {name} must be a finite number above 0, got {number:g}")
 
@@ -30,9 +32,16 @@ def require_in_range(owner: str, low: float, high: float, **values: Any) -> None
         ValueError: for the first value outside the interval.
     """
     for name, value in values.items():
-        number = float(value)
+        number = _number(owner, name, value)
         if not low <= number <= high:
             raise ValueError(f"{owner}: {name} must lie in [{low:g}, {high:g}], got {number:g}")
+
+
+def _number(owner: str, name: str, value: Any) -> float:
+    try:
+        return plain_number(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{owner}: {name} must be a number, got {value!r}") from error
 
 
 def require_one_of(name: str, value: Any, known: Iterable[Any]) -> None:

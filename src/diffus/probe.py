@@ -11,14 +11,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from diffus.checks import require_in_range, require_one_of, require_positive
-from diffus.scalars import Scalar, as_double, as_scalar, plain
+from diffus.scalars import Scalar, as_double, as_scalar, number, plain
+
+
+AnyProbe = TypeVar("AnyProbe", bound="Probe")
+"""The kind of probe that a method is called on (beartype, on single methods, knows no `typing.Self`)."""
 
 
 class Scanlines(NamedTuple):
@@ -119,7 +123,7 @@ class Probe(ABC):
         """Whether points of the image plane lie inside the field of view."""
         line, depth = self.scanline_coordinates(x_mm, z_mm)
         slack = 1e-6
-        inside = (depth >= -slack) & (depth <= float(self.depth_mm) + slack)
+        inside = (depth >= -slack) & (depth <= number(self.depth_mm) + slack)
         if self.wraps:
             return inside
         return inside & (line >= -slack) & (line <= self.n_scanlines - 1 + slack)
@@ -131,10 +135,10 @@ class Probe(ABC):
         if self.wraps:
             pick = torch.cat([pick, pick[:1]])
         origins = lines.origins_mm[pick][:, [0, 2]].detach()
-        ends = origins + float(self.depth_mm) * lines.directions[pick][:, [0, 2]].detach()
+        ends = origins + number(self.depth_mm) * lines.directions[pick][:, [0, 2]].detach()
         return torch.cat([origins, ends.flip(0), origins[:1]])
 
-    def with_options(self, **changes: Any) -> Self:
+    def with_options(self: AnyProbe, **changes: Any) -> AnyProbe:
         """A copy with some fields changed.
 
         Raises:
@@ -189,8 +193,8 @@ class LinearProbe(Probe):
 
     def plane_bounds_mm(self) -> tuple[float, float, float, float]:
         """The rectangle of the field of view."""
-        half = float(self.width_mm) / 2
-        return -half, half, 0.0, float(self.depth_mm)
+        half = number(self.width_mm) / 2
+        return -half, half, 0.0, number(self.depth_mm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +217,8 @@ class ConvexProbe(Probe):
     def scanlines(self) -> Scanlines:
         """Start points on the arc, pointing away from its centre."""
         radius = as_double(self.radius_mm)
-        return _fan(torch.deg2rad(as_double(self.field_of_view_deg)) * _even(self.n_scanlines), radius, -radius)
+        opening = torch.deg2rad(as_double(self.field_of_view_deg))
+        return _fan(opening * _even(self.n_scanlines), radius, -radius)
 
     def scanline_coordinates(self, x_mm: Tensor, z_mm: Tensor) -> tuple[Tensor, Tensor]:
         """Fractional scanline index and depth of points of the image plane."""
@@ -229,9 +234,9 @@ class ConvexProbe(Probe):
 
     def plane_bounds_mm(self) -> tuple[float, float, float, float]:
         """The box of the sector; its top lies above the origin, where the arc's ends are."""
-        radius, half = float(self.radius_mm), math.radians(float(self.field_of_view_deg)) / 2
-        width = (radius + float(self.depth_mm)) * math.sin(half)
-        return -width, width, radius * (math.cos(half) - 1), float(self.depth_mm)
+        radius, half = number(self.radius_mm), math.radians(number(self.field_of_view_deg)) / 2
+        width = (radius + number(self.depth_mm)) * math.sin(half)
+        return -width, width, radius * (math.cos(half) - 1), number(self.depth_mm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,8 +271,8 @@ class PhasedProbe(Probe):
 
     def plane_bounds_mm(self) -> tuple[float, float, float, float]:
         """The box of the sector."""
-        width = float(self.depth_mm) * math.sin(math.radians(float(self.field_of_view_deg)) / 2)
-        return -width, width, 0.0, float(self.depth_mm)
+        width = number(self.depth_mm) * math.sin(math.radians(number(self.field_of_view_deg)) / 2)
+        return -width, width, 0.0, number(self.depth_mm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,6 +299,7 @@ class RadialProbe(Probe):
     def scanline_coordinates(self, x_mm: Tensor, z_mm: Tensor) -> tuple[Tensor, Tensor]:
         """Fractional scanline index in [0, n_scanlines) and depth of points of the image plane."""
         turn = torch.remainder(torch.atan2(x_mm, z_mm) / (2 * math.pi), 1.0)
+        turn = torch.where(turn < 1, turn, torch.zeros_like(turn))  # a tiny negative angle rounds up to 1
         return turn * self.n_scanlines, torch.hypot(x_mm, z_mm) - as_scalar(self.radius_mm, x_mm)
 
     def lateral_spacing_mm(self, depth_mm: Tensor) -> Tensor:
@@ -302,5 +308,5 @@ class RadialProbe(Probe):
 
     def plane_bounds_mm(self) -> tuple[float, float, float, float]:
         """The square around the outer circle."""
-        reach = float(self.radius_mm) + float(self.depth_mm)
+        reach = number(self.radius_mm) + number(self.depth_mm)
         return -reach, reach, -reach, reach

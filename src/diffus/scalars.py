@@ -40,6 +40,11 @@ def over_batch(value: Scalar, image: Tensor) -> Tensor:
     return tensor[:, None, None]
 
 
+def number(value: Any) -> float:
+    """The value as a plain float, without its gradient."""
+    return float(plain(value))
+
+
 def plain(value: Any) -> Any:
     """A number fit for JSON: tensors become floats, everything else is returned as it is."""
     return value.detach().cpu().tolist() if isinstance(value, Tensor) else value

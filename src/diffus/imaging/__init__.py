@@ -1,1 +1,1 @@
-"""."""
+"""From echoes to an image: beam, envelope, gain, compression and scan conversion."""
