@@ -1,0 +1,71 @@
+"""Entry point: parse, run, and turn every refusal into one line and exit status 2."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import sys
+from collections.abc import Sequence
+
+import tyro
+from rich.console import Console
+from rich.logging import RichHandler
+
+from diffus.cli.demo import Demo
+from diffus.cli.info import Info
+from diffus.cli.render import Render
+from diffus.cli.scalars import REGISTRY
+
+COMMANDS: dict[str, type] = {"demo": Demo, "info": Info, "render": Render}
+"""Command classes by name; each has ``run()``."""
+
+DESCRIPTION = "Differentiable B-mode ultrasound rendered from MRI, CT and label maps."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0, or 2 after a refusal in one line.
+
+    Args:
+        arguments: as given in the shell, without the program's name; by default those of this process.
+    """
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=errors)])
+    try:
+        command = _parse(sys.argv[1:] if arguments is None else list(arguments))
+        command.run()  # pyright: ignore[reportAttributeAccessIssue]
+    except _UsageError as error:
+        errors.print(f"diffus: {error}", markup=False)
+        return 2
+    except (ValueError, FileNotFoundError) as error:
+        errors.print(f"diffus: {_one_line(str(error))}", markup=False)
+        return 2
+    except KeyboardInterrupt:
+        errors.print("diffus: stopped")
+        return 130
+    return 0
+
+
+class _UsageError(Exception):
+    """A command line that cannot be parsed, in one line."""
+
+
+def _parse(arguments: list[str]) -> object:
+    said = io.StringIO()
+    try:
+        # The parser draws a box of many lines; it is caught here and folded into one.
+        with contextlib.redirect_stderr(said), REGISTRY:
+            return tyro.extras.subcommand_cli_from_dict(
+                COMMANDS, prog="diffus", description=DESCRIPTION, args=arguments or ["--help"], use_underscores=False
+            )
+    except SystemExit as stop:
+        if stop.code in (None, 0):
+            raise
+        raise _UsageError(_one_line(said.getvalue())) from None
+
+
+def _one_line(text: str) -> str:
+    """Text without box-drawing characters, colours and line breaks."""
+    plain = re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", " ", text)
+    return re.sub(r"\s+", " ", plain).strip()
