@@ -114,22 +114,21 @@ class Medium:
         Args:
             labels: whole numbers.
             table: a built-in table by name (see `diffus.labels`), a CSV or JSON file, or a `LabelTable`.
-            ct: CT in Hounsfield units on the same grid; gives the values where the label is 0.
+            ct: CT in Hounsfield units on the same grid; gives the values where the label says too little, as 0
+                and hollow organs (``LabelTable.from_image``).
 
         Raises:
             ValueError: for labels that are not in the table (listing them) and for another grid.
         """
-        from diffus.labels import label_table
+        from diffus.labels import LabelTable, label_table
 
-        lookup = label_table(table)
-        channels = torch.empty(*labels.shape, 3)
-        if ct is not None and not ct.same_grid(labels):
+        lookup = table if isinstance(table, LabelTable) else label_table(table)
+        if ct is None:
+            return cls.from_channels(lookup.look_up(labels.data), labels.world_from_voxel)
+        if not ct.same_grid(labels):
             raise ValueError(f"labels and CT lie on different grids: {labels!r} and {ct!r}; resample one of them")
-        lookup.write_channels(labels, channels)
-        if ct is not None:
-            for slab in slabs(labels.shape):
-                unlabelled = labels.data[slab] == 0
-                channels[slab][unlabelled] = _acoustic_from_ct(ct.data[slab])[unlabelled]
+        channels = cls.from_ct(ct).channels
+        lookup.look_up(labels.data, out=channels, keep=lookup.from_image)
         return cls.from_channels(channels, labels.world_from_voxel)
 
     @classmethod
@@ -137,10 +136,10 @@ class Medium:
         """Convert CT numbers (Hounsfield units); see `diffus.hounsfield` for the laws and their sources.
 
         Raises:
-            ValueError: when the numbers cannot be Hounsfield units: nothing below -200, as in an MRI.
+            ValueError: when the numbers cannot be Hounsfield units: nothing below 0, as in an MRI.
         """
         low, high = (float(v) for v in ct.data.aminmax())
-        if low > -200 or high < -200:
+        if low >= 0:
             raise ValueError(
                 f"this volume does not hold CT numbers: values from {low:g} to {high:g}, expected Hounsfield "
                 "units with air near -1000; for an MRI use Medium.from_mri"

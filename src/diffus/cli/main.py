@@ -13,6 +13,7 @@ import tyro
 from rich.console import Console
 from rich.logging import RichHandler
 
+import diffus
 from diffus.cli.demo import Demo
 from diffus.cli.info import Info
 from diffus.cli.render import Render
@@ -32,8 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=errors)])
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given == ["--version"]:
+        Console(highlight=False).print(f"diffus {diffus.__version__}")
+        return 0
     try:
-        command = _parse(sys.argv[1:] if arguments is None else list(arguments))
+        command = _parse(given)
         command.run()  # pyright: ignore[reportAttributeAccessIssue]
     except _UsageError as error:
         errors.print(f"diffus: {error}", markup=False)
