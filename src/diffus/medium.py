@@ -14,7 +14,7 @@ from diffus.affine import check_affine, spacing_of
 from diffus.checks import require_shape
 from diffus.mixing import CHANNELS, mix_tissues
 from diffus.tissue_maps import TissueMaps
-from diffus.tissues import SULCUS_BACKSCATTER, TISSUES, Tissue
+from diffus.tissues import SULCUS_BACKSCATTER, TISSUES, Tissue, tissue
 from diffus.volume import Volume
 
 SLAB_VOXELS = 2**21
@@ -144,9 +144,14 @@ class Medium:
                 f"this volume does not hold CT numbers: values from {low:g} to {high:g}, expected Hounsfield "
                 "units with air near -1000; for an MRI use Medium.from_mri"
             )
+        from diffus.hounsfield import acoustic_from_hounsfield, fluid_share
+
         channels = torch.empty(*ct.shape, 3)
         for slab in slabs(ct.shape):
-            channels[slab] = _acoustic_from_ct(ct.data[slab])
+            before = min(1, slab.start)  # neighbours that fluid_share looks at
+            around = ct.data[slab.start - before : slab.stop + 1].float()
+            inner = slice(before, before + slab.stop - slab.start)
+            channels[slab] = acoustic_from_hounsfield(around[inner], fluid_share(around)[inner])
         return cls.from_channels(channels, ct.world_from_voxel)
 
     @classmethod
@@ -199,6 +204,22 @@ class Medium:
         """The inverse of ``world_from_voxel``, inverted in float64."""
         return torch.linalg.inv(self.world_from_voxel)
 
+    def coupled(self, body: Volume, coupling: str = "water") -> Medium:
+        """The same body with gel or saline around it, where there was air: what a probe on it looks through.
+
+        Args:
+            body: non-zero in the body, on the same grid.
+            coupling: tissue of the table that fills the outside.
+
+        Raises:
+            ValueError: for a mask on another grid or an unknown tissue.
+        """
+        if not body.same_grid(self.volume("impedance")):
+            raise ValueError(f"body mask and medium lie on different grids: {body!r} and {self!r}")
+        outside = self.channels.new_tensor(tissue(coupling).acoustic)
+        channels = torch.where((body.data != 0)[..., None].to(outside.device), self.channels, outside)
+        return Medium.from_channels(channels, self.world_from_voxel)
+
     def to(self, *args: Any, **kwargs: Any) -> Medium:
         """The same medium on another device or in another floating point type, as `torch.Tensor.to`."""
         return Medium.from_channels(self.channels.to(*args, **kwargs), self.world_from_voxel)
@@ -227,12 +248,6 @@ def _open_fluid(pools: Volume, grid: Volume, slab: slice, csf: Float[Tensor, "i 
     where = csf > 1e-3
     share[where] = open_share(pools, grid, where, slab.start)
     return share
-
-
-def _acoustic_from_ct(hounsfield: Tensor) -> Tensor:
-    from diffus.hounsfield import acoustic_from_hounsfield
-
-    return acoustic_from_hounsfield(hounsfield.float())
 
 
 def _by_contrast(

@@ -105,13 +105,12 @@ class Render:
 
         given = None if self.mask is None else Volume.load(self.mask)
         labels = image if self.contrast == "labels" else self.labels and Volume.load(self.labels)
-        if labels:
-            ct = image if self.contrast == "ct" else None
-            medium = Medium.from_labels(labels, self.table, ct)
-            body = body_mask(ct) if ct is not None else Volume(labels.data > 0, labels.world_from_voxel)
-            return medium, given or body
         if self.contrast == "ct":
-            return Medium.from_ct(image), given or body_mask(image)
+            body = given or body_mask(image)
+            medium = Medium.from_labels(labels, self.table, image) if labels else Medium.from_ct(image)
+            return medium.coupled(body), body
+        if labels:
+            return Medium.from_labels(labels, self.table), given or Volume(labels.data > 0, labels.world_from_voxel)
         mask = given or brain_mask(image, self.contrast)
         volumes = {self.contrast: image}
         if self.second is not None and self.second_contrast is not None:

@@ -27,7 +27,7 @@ def fan_slice(
     margin_mm: float = 20.0,
     spacing_mm: float = 0.5,
     outline: bool = True,
-    title: str = "MRI in the image plane",
+    title: str = "slice in the image plane",
     colour: str = "#ffd54f",
 ) -> Axes:
     """Draw the volume in the plane of the scanlines, in the probe's own frame.

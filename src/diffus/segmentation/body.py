@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import SimpleITK as sitk
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from diffus.volume import Volume
 
@@ -24,7 +26,15 @@ def body_mask(ct: Volume) -> Volume:
     radius = [max(1, round(3.0 / spacing)) for spacing in reversed(ct.spacing_mm)]
     opened = sitk.BinaryMorphologicalOpening(solid, radius)
     pieces = sitk.RelabelComponent(sitk.ConnectedComponent(opened))
-    body = sitk.GetArrayFromImage(sitk.BinaryFillhole(pieces == 1))
-    if not body.any():
+    body = torch.from_numpy(sitk.GetArrayFromImage(pieces == 1)).bool()
+    if not bool(body.any()):
         raise ValueError(f"no body found: nothing in the volume lies above {_AIR_BELOW_HU:g} HU")
-    return Volume(torch.from_numpy(body).bool(), ct.world_from_voxel)
+    # Slice by slice, because a bowel or a windpipe may leave the volume through its first or last slice.
+    axial = next(axis for axis, letter in enumerate(ct.orientation) if letter in "SI")
+    filled = [_filled(plane) for plane in body.unbind(axial)]
+    return Volume(torch.stack(filled, dim=axial), ct.world_from_voxel)
+
+
+def _filled(plane: Bool[Tensor, "rows columns"]) -> Bool[Tensor, "rows columns"]:
+    image = sitk.GetImageFromArray(plane.numpy().astype("uint8"))
+    return torch.from_numpy(sitk.GetArrayFromImage(sitk.BinaryFillhole(image))).bool()
