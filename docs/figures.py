@@ -32,19 +32,34 @@ def conventions() -> Figure:
     figure = Figure(figsize=(12, 5.6), layout="constrained")
     left, right = figure.subplots(1, 2)
 
-    plot.fan_slice(brain.image, probe, at, ax=left, outline=False, title="probe frame: x lateral, z depth (mm)")
+    plot.fan_slice(
+        brain.image, probe, at, ax=left, outline=False, title="probe frame: x lateral, z depth (mm)"
+    )
     lines = probe.with_options(n_scanlines=9).scanlines()
     for number, (origin, direction) in enumerate(zip(lines.origins_mm, lines.directions, strict=True)):
         end = origin + float(probe.depth_mm) * direction
         left.plot([origin[0], end[0]], [origin[2], end[2]], color="white", linewidth=0.7, alpha=0.8)
         if number in (0, 8):
-            left.text(float(end[0]), float(end[2]) + 4, f"scanline {'0' if number == 0 else 'S - 1'}", color="white", ha="center")
+            left.text(
+                float(end[0]),
+                float(end[2]) + 4,
+                f"scanline {'0' if number == 0 else 'S - 1'}",
+                color="white",
+                ha="center",
+            )
     arrow(left, (0, 0), (25, 0), COLOURS["x"], "x")
     arrow(left, (0, 0), (0, 25), COLOURS["z"], "z")
     left.plot(0, 0, "o", color=COLOURS["y"])
-    left.text(-3, -5, "origin: middle of the face;\ny (elevation) points at the reader", color=COLOURS["y"], ha="right", fontsize=8)
+    left.text(
+        -3,
+        -5,
+        "origin: middle of the face;\ny (elevation) points at the reader",
+        color=COLOURS["y"],
+        ha="right",
+        fontsize=8,
+    )
 
-    coronal = brain.image.data[:, int(-12 + 134)].T
+    coronal = brain.image.data[:, (-12 + 134)].T
     place = brain.image.world_from_voxel
     size = brain.image.shape
     extent = (place[0, 3] - 0.5, place[0, 3] + size[0] - 0.5, place[2, 3] - 0.5, place[2, 3] + size[2] - 0.5)
@@ -60,7 +75,11 @@ def conventions() -> Figure:
     arrow(right, (0, -60), (30, -60), "white", "R+")
     arrow(right, (0, -60), (0, -30), "white", "S+")
     right.text(3, -68, "world: RAS+, mm", color="white")
-    right.set(xlabel="world R (mm)", ylabel="world S (mm)", title="world: point_world = world_from_probe @ point_probe")
+    right.set(
+        xlabel="world R (mm)",
+        ylabel="world S (mm)",
+        title="world: point_world = world_from_probe @ point_probe",
+    )
     return figure
 
 

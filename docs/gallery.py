@@ -44,7 +44,9 @@ def embedded_brain() -> None:
         row(f"brain_{side}", brain.image, medium, probe, at, RenderSettings())
 
 
-def whole_head(name: str, file: str, contrast: str, side: str, target: tuple[float, float, float] | None) -> None:
+def whole_head(
+    name: str, file: str, contrast: str, side: str, target: tuple[float, float, float] | None
+) -> None:
     """A head with skull: the probe stands on the brain, as at a craniotomy."""
     image = Volume.load(DATA / "mri" / file)
     mask = diffus.segmentation.brain_mask(image, contrast)
@@ -103,7 +105,9 @@ def abdomen() -> None:
     at = diffus.on_surface(body, (70.0, 170.0, 125.0), "right")
     settings = RenderSettings(tgc_db_per_cm=4.5)
     row("ct", ct, Medium.from_ct(ct).coupled(body), probe, at, settings)
-    row("ct_labels", ct, Medium.from_labels(labels, "totalsegmentator", ct).coupled(body), probe, at, settings)
+    row(
+        "ct_labels", ct, Medium.from_labels(labels, "totalsegmentator", ct).coupled(body), probe, at, settings
+    )
 
 
 def main() -> None:

@@ -39,7 +39,10 @@ def medium_of(
     first = torch.tensor([-half_width_mm, -20.0, z_mm[0]], dtype=torch.float64)
     last = torch.tensor([half_width_mm, 20.0, z_mm[1]], dtype=torch.float64)
     counts = ((last - first) / spacing).round().long() + 1
-    axes = [f + s * torch.arange(int(n), dtype=torch.float64) for f, s, n in zip(first, spacing, counts, strict=True)]
+    axes = [
+        f + s * torch.arange(int(n), dtype=torch.float64)
+        for f, s, n in zip(first, spacing, counts, strict=True)
+    ]
     maps = fields(*torch.meshgrid(*axes, indexing="ij"))
     affine = torch.diag(torch.cat([spacing, torch.ones(1, dtype=torch.float64)]))
     affine[:3, 3] = first

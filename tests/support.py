@@ -19,7 +19,9 @@ def placed(
 ) -> torch.Tensor:
     """An oblique, anisotropic world-from-voxel matrix."""
     affine = torch.eye(4, dtype=torch.float64)
-    axes = torch.tensor([-1.0 if left_handed else 1.0, 1.0, 1.0], dtype=torch.float64) * torch.tensor(spacing_mm)
+    axes = torch.tensor([-1.0 if left_handed else 1.0, 1.0, 1.0], dtype=torch.float64) * torch.tensor(
+        spacing_mm
+    )
     affine[:3, :3] = torch.from_numpy(Rotation.from_rotvec(turn).as_matrix()) * axes
     affine[:3, 3] = torch.tensor(origin_mm, dtype=torch.float64)
     return affine

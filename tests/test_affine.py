@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.support import placed
 
 from diffus.affine import SHEAR_TOLERANCE, check_affine, orientation_of, spacing_of
-from tests.support import placed
 
 
 def test_accepts_arrays_lists_and_single_precision_and_returns_double():
@@ -46,7 +46,10 @@ def _sheared(cosine):
         (_changed(0, 0, float("nan")), "NaN or Inf"),
         (_changed(1, 3, float("inf")), "NaN or Inf"),
         (_changed(3, 0, 0.5), "last row"),
-        (torch.zeros(4, 4).index_fill_(0, torch.tensor(3), 0) + torch.diag(torch.tensor([0.0, 0, 0, 1])), "singular"),
+        (
+            torch.zeros(4, 4).index_fill_(0, torch.tensor(3), 0) + torch.diag(torch.tensor([0.0, 0, 0, 1])),
+            "singular",
+        ),
         (torch.diag(torch.tensor([1.0, 0.0, 1.0, 1.0])), "singular"),
         (torch.tensor([[1.0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), "singular"),
         (_sheared(2 * SHEAR_TOLERANCE), "sheared"),

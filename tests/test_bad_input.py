@@ -1,7 +1,7 @@
 """Bad input: one table, tried at the API and at the command line.
 
-At the API a ``ValueError`` or ``FileNotFoundError`` that names what was given and how to mend it; at the command
-line one line on standard error, exit status 2, nothing written.
+At the API a ``ValueError`` or ``FileNotFoundError`` that names what was given and how to mend it; at the
+command line one line on standard error, exit status 2, nothing written.
 """
 
 from __future__ import annotations
@@ -152,9 +152,15 @@ ONES = ("{ones}", "--contrast", "labels", "--table", "fast")
 COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown contrast": (("{image}", "--contrast", "pd"), r"unknown contrast 'pd': expected one of 't1'"),
     "constant volume": (("{constant}",), r"constant"),
-    "labels absent from the table": (("{labels}", "--contrast", "labels", "--table", "fast"), r"77 \(64 voxels\)"),
+    "labels absent from the table": (
+        ("{labels}", "--contrast", "labels", "--table", "fast"),
+        r"77 \(64 voxels\)",
+    ),
     "fractional labels": (("{image}", "--contrast", "labels", "--table", "fast"), r"not whole numbers"),
-    "unknown table": (("{ones}", "--contrast", "labels", "--table", "aseg"), r"unknown label table.*'freesurfer'"),
+    "unknown table": (
+        ("{ones}", "--contrast", "labels", "--table", "aseg"),
+        r"unknown label table.*'freesurfer'",
+    ),
     "mask on another grid": (("{image}", "--mask", "{other}"), r"different grids|grid"),
     "empty mask": (("{image}", "--mask", "{empty}"), r"empty"),
     "second on another grid": (
@@ -165,9 +171,15 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown probe": ((*ONES, "--probe", "curved"), r"unknown probe.*'craniotomy'"),
     "bad probe file": ((*ONES, "--probe", "{probe}"), r"radius_mm must be a finite number above 0, got -3"),
     "probe file with a list": ((*ONES, "--probe", "{list}"), r"one JSON object, got list"),
-    "unknown probe field": ((*ONES, "--probe-with", "depth=60"), r"unknown ConvexProbe field 'depth'.*'depth_mm'"),
+    "unknown probe field": (
+        (*ONES, "--probe-with", "depth=60"),
+        r"unknown ConvexProbe field 'depth'.*'depth_mm'",
+    ),
     "probe field without a number": ((*ONES, "--probe-with", "depth_mm"), r"name=number.*'depth_mm'"),
-    "negative depth": ((*ONES, "--probe-with", "depth_mm=-4"), r"depth_mm must be a finite number above 0, got -4"),
+    "negative depth": (
+        (*ONES, "--probe-with", "depth_mm=-4"),
+        r"depth_mm must be a finite number above 0, got -4",
+    ),
     "field of view too wide": ((*ONES, "--probe-with", "field_of_view_deg=200"), r"\[0, 180\], got 200"),
     "half a scanline": ((*ONES, "--probe-with", "n_scanlines=9.5"), r"n_scanlines must be a whole number"),
     "missing pose file": ((*ONES, "--pose", "nowhere.json"), r"pose file not found: nowhere\.json"),
@@ -178,10 +190,16 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "entry on target": ((*ONES, "--entry", "1", "2", "3", "--target", "1", "2", "3"), r"coincide"),
     "pose and entry": ((*ONES, "--pose", "{far}", "--target", "0", "0", "0"), r"not both"),
     "unknown side": ((*ONES, "--side", "up"), r"unknown side 'up'.*'superior'"),
-    "unknown propagation": ((*ONES, "--settings.propagation", "magic"), r"unknown propagation 'magic'.*'primary'"),
+    "unknown propagation": (
+        (*ONES, "--settings.propagation", "magic"),
+        r"unknown propagation 'magic'.*'primary'",
+    ),
     "unknown speckle": ((*ONES, "--settings.speckle", "pink"), r"unknown speckle 'pink'"),
     "unknown backend": ((*ONES, "--settings.backend", "gpu"), r"unknown backend 'gpu'.*'torch'"),
-    "no dynamic range": ((*ONES, "--settings.dynamic-range-db", "0"), r"dynamic_range_db must lie in \[1, 200\]"),
+    "no dynamic range": (
+        (*ONES, "--settings.dynamic-range-db", "0"),
+        r"dynamic_range_db must lie in \[1, 200\]",
+    ),
     "text for a number": ((*ONES, "--settings.gain-db", "loud"), r"gain-db.*'loud'"),
     "unknown option": ((*ONES, "--gain", "3"), r"--gain"),
     "zero pixel": ((*ONES, "--spacing-mm", "0"), r"spacing_mm must be a finite number above 0"),
@@ -204,22 +222,40 @@ def test_no_arguments_at_all_and_an_unknown_command(tmp_path: Path, capfd) -> No
 MEDIUM = textured(torch.float32)
 FAR = pose.look_at((0.0, 0.0, 200.0), (0.0, 0.0, 300.0))
 CALLS: dict[str, tuple[Callable[[], object], str]] = {
-    "pose of another shape": (lambda: render(MEDIUM, PROBES["convex"], torch.eye(3)), r"\(B, 4, 4\), got \(3, 3\)"),
+    "pose of another shape": (
+        lambda: render(MEDIUM, PROBES["convex"], torch.eye(3)),
+        r"\(B, 4, 4\), got \(3, 3\)",
+    ),
     "pose with NaN": (lambda: render(MEDIUM, PROBES["convex"], torch.full((4, 4), torch.nan)), r"NaN"),
-    "pose that scales": (lambda: render(MEDIUM, PROBES["convex"], torch.diag(torch.tensor([2.0, 2, 2, 1]))), r"not rigid"),
-    "pose that mirrors": (lambda: render(MEDIUM, PROBES["convex"], torch.diag(torch.tensor([-1.0, 1, 1, 1]))), r"reflection"),
-    "fan that misses": (lambda: render(MEDIUM, PROBES["linear"], FAR), r"pose 0 misses the volume by 138\.0 mm"),
+    "pose that scales": (
+        lambda: render(MEDIUM, PROBES["convex"], torch.diag(torch.tensor([2.0, 2, 2, 1]))),
+        r"not rigid",
+    ),
+    "pose that mirrors": (
+        lambda: render(MEDIUM, PROBES["convex"], torch.diag(torch.tensor([-1.0, 1, 1, 1]))),
+        r"reflection",
+    ),
+    "fan that misses": (
+        lambda: render(MEDIUM, PROBES["linear"], FAR),
+        r"pose 0 misses the volume by 138\.0 mm",
+    ),
     "second pose misses": (
         lambda: render(MEDIUM, PROBES["linear"], torch.stack([IDENTITY, FAR])),
         r"pose 1 misses the volume",
     ),
     "zero depth": (lambda: ConvexProbe(depth_mm=0.0), r"ConvexProbe: depth_mm must be .* above 0, got 0"),
-    "negative frequency": (lambda: ConvexProbe(frequency_mhz=-2.0), r"frequency_mhz must be .* above 0, got -2"),
+    "negative frequency": (
+        lambda: ConvexProbe(frequency_mhz=-2.0),
+        r"frequency_mhz must be .* above 0, got -2",
+    ),
     "NaN radius": (lambda: ConvexProbe(radius_mm=float("nan")), r"radius_mm must be a finite number above 0"),
     "bandwidth beyond its range": (lambda: ConvexProbe(fractional_bandwidth=3.0), r"\[0\.01, 2\], got 3"),
     "field of view beyond its range": (lambda: PhasedProbe(field_of_view_deg=270.0), r"\[0, 180\], got 270"),
     "no scanlines": (lambda: ConvexProbe(n_scanlines=0), r"n_scanlines must be .* above 0, got 0"),
-    "unknown probe field": (lambda: preset("linear").with_options(radius_mm=3.0), r"unknown LinearProbe field"),
+    "unknown probe field": (
+        lambda: preset("linear").with_options(radius_mm=3.0),
+        r"unknown LinearProbe field",
+    ),
     "unknown preset": (lambda: preset("cardiac"), r"unknown probe preset 'cardiac'.*'craniotomy'"),
     "unknown propagation": (lambda: RenderSettings(propagation="magic"), r"unknown propagation 'magic'"),
     "gain of another batch": (
@@ -229,7 +265,9 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
     "NaN gain": (lambda: RenderSettings(gain_db=float("nan")), r"gain_db must lie in"),
     "empty volume": (lambda: Volume(torch.zeros(0, 3, 3), IDENTITY), r"empty"),
     "unknown contrast": (
-        lambda: Medium.from_mri(Volume(torch.rand(8, 8, 8), IDENTITY), "pd", Volume(torch.ones(8, 8, 8), IDENTITY)),
+        lambda: Medium.from_mri(
+            Volume(torch.rand(8, 8, 8), IDENTITY), "pd", Volume(torch.ones(8, 8, 8), IDENTITY)
+        ),
         r"unknown contrast 'pd'.*'t1'",
     ),
     "two volumes, one contrast": (

@@ -20,5 +20,7 @@ def test_finds_without_importing():
 
 @pytest.mark.parametrize("call", [import_extra, require_extra])
 def test_names_the_extra_that_is_missing(call):
-    with pytest.raises(ValueError, match=r"no_such_module is needed for the demo .*pip install 'diffus\[demo\]'"):
+    with pytest.raises(
+        ValueError, match=r"no_such_module is needed for the demo .*pip install 'diffus\[demo\]'"
+    ):
         call("no_such_module", "demo", "the demo")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffus.scalars import as_double, as_scalar, over_batch, plain
+from diffus.scalars import as_double, as_scalar, number, over_batch, plain
 
 
 def test_as_scalar_takes_dtype_and_passes_the_gradient():
@@ -21,6 +21,11 @@ def test_as_double_keeps_every_digit_and_the_gradient():
     value = torch.tensor(2.0, requires_grad=True)
     (as_double(value) ** 2).backward()
     assert value.grad == 4
+
+
+def test_number_leaves_the_gradient_behind():
+    assert number(3) == 3.0
+    assert number(torch.tensor(2.5, requires_grad=True)) == 2.5
 
 
 def test_one_number_serves_all_poses_and_one_each_its_own():

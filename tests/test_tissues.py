@@ -65,7 +65,11 @@ def test_backscatter_orders_tissues_as_they_look_in_surgery():
 def test_rows_come_in_the_order_of_a_medium():
     assert acoustic_rows(["csf", "fat"]) == [tissue("csf").acoustic, tissue("fat").acoustic]
     impedance, attenuation, backscatter = tissue("fat").acoustic
-    assert (impedance, attenuation, backscatter) == (pytest.approx(1.312, abs=1e-3), 0.357, tissue("fat").backscatter)
+    assert (impedance, attenuation, backscatter) == (
+        pytest.approx(1.312, abs=1e-3),
+        0.357,
+        tissue("fat").backscatter,
+    )
 
 
 def test_unknown_tissue_lists_the_known():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.support import as_users_run, placed
 
 from diffus.volume import Volume
-from tests.support import placed
 
 AFFINES = [placed(), placed(left_handed=True), torch.eye(4, dtype=torch.float64)]
 
@@ -44,11 +44,15 @@ def test_refuses_what_is_no_image(data, words):
 
 def test_refuses_a_singular_affine():
     with pytest.raises(ValueError, match="singular"):
-        Volume(torch.zeros(2, 2, 2), torch.zeros(4, 4, dtype=torch.float64) + torch.diag(torch.tensor([0.0, 0, 0, 1])))
+        Volume(
+            torch.zeros(2, 2, 2),
+            torch.zeros(4, 4, dtype=torch.float64) + torch.diag(torch.tensor([0.0, 0, 0, 1])),
+        )
 
 
 def test_takes_arrays():
-    volume = Volume(np.ones((2, 3, 4), dtype=np.int16), np.eye(4))
+    with as_users_run():
+        volume = Volume(np.ones((2, 3, 4), dtype=np.int16), np.eye(4))
     assert volume.data.dtype == torch.int16
     assert volume.world_from_voxel.dtype == torch.float64
 
@@ -61,7 +65,9 @@ def test_geometry(affine):
     assert volume.spacing_mm == pytest.approx(spacing)
     assert volume.extent_mm == pytest.approx([n * s for n, s in zip((6, 7, 5), spacing, strict=True)])
     assert torch.allclose(volume.centre_mm, _centres((6, 7, 5), affine).mean(dim=0))
-    assert torch.allclose(volume.voxel_from_world @ volume.world_from_voxel, torch.eye(4, dtype=torch.float64))
+    assert torch.allclose(
+        volume.voxel_from_world @ volume.world_from_voxel, torch.eye(4, dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize("affine", AFFINES)
@@ -84,7 +90,9 @@ def test_outside_is_zero_and_not_contained():
 
 
 def test_samples_labels_without_a_float_copy():
-    volume = Volume(torch.tensor([0, 4], dtype=torch.uint8).reshape(2, 1, 1), torch.eye(4, dtype=torch.float64))
+    volume = Volume(
+        torch.tensor([0, 4], dtype=torch.uint8).reshape(2, 1, 1), torch.eye(4, dtype=torch.float64)
+    )
     assert volume.sample(torch.tensor([[0.5, 0.0, 0.0]])).tolist() == [2.0]
 
 
@@ -124,7 +132,9 @@ def test_cropping_keeps_the_world(affine):
     assert torch.allclose(cropped.data.reshape(-1), _linear(_centres((4, 5, 3), cropped.world_from_voxel)))
 
 
-@pytest.mark.parametrize(("start", "stop"), [((0, 0, 0), (0, 7, 5)), ((-1, 0, 0), (6, 7, 5)), ((0, 0, 0), (6, 7, 6))])
+@pytest.mark.parametrize(
+    ("start", "stop"), [((0, 0, 0), (0, 7, 5)), ((-1, 0, 0), (6, 7, 5)), ((0, 0, 0), (6, 7, 6))]
+)
 def test_refuses_a_crop_that_does_not_fit(start, stop):
     with pytest.raises(ValueError, match=r"does not fit in a volume of shape \(6, 7, 5\)"):
         _linear_volume(AFFINES[0]).crop(start, stop)

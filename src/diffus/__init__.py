@@ -5,6 +5,7 @@ The way of the data: `Volume` -> `Medium` -> `render` with a probe and a pose ->
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from diffus import datasets, pose, propagation
 from diffus.frame import Frame
@@ -17,6 +18,9 @@ from diffus.surface import on_surface
 from diffus.tissue_maps import TissueMaps
 from diffus.tissues import TISSUES, Tissue
 from diffus.volume import Volume
+
+if TYPE_CHECKING:
+    from diffus import imaging, io, plot, segmentation
 
 __version__ = "0.1.0"
 

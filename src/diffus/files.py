@@ -34,7 +34,7 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = aside / target.name
     try:
         yield temporary
-        os.replace(temporary, target)
+        temporary.replace(target)
     finally:
         for leftover in aside.iterdir():
             leftover.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -94,7 +95,9 @@ def fluid_share(hounsfield: Float[Tensor, "I J K"]) -> Float[Tensor, "I J K"]:
     mean = _box(hounsfield)
     deviation = (_box(hounsfield**2) - mean**2).clamp_min(0).sqrt()
     low, high = _FLUID_HU
-    inside = ((mean - low) / _FLUID_EDGE_HU + 0.5).clamp(0, 1) * ((high - mean) / _FLUID_EDGE_HU + 0.5).clamp(0, 1)
+    inside = ((mean - low) / _FLUID_EDGE_HU + 0.5).clamp(0, 1) * ((high - mean) / _FLUID_EDGE_HU + 0.5).clamp(
+        0, 1
+    )
     return inside * ((_FLUID_NOISE_HU - deviation) / _FLUID_EDGE_HU + 0.5).clamp(0, 1)
 
 
@@ -123,6 +126,6 @@ def acoustic_from_hounsfield(
 
 
 def _box(values: Float[Tensor, "I J K"]) -> Float[Tensor, "I J K"]:
-    """Mean over 3 x 3 x 3 voxels; at the border over those there are."""
-    mean = torch.nn.functional.avg_pool3d(values[None, None], 3, stride=1, padding=1, count_include_pad=False)
-    return mean[0, 0]
+    """Mean over 3 x 3 x 3 voxels, those of the border repeated beyond it."""
+    padded = F.pad(values[None, None], (1, 1, 1, 1, 1, 1), mode="replicate")
+    return F.avg_pool3d(padded, 3, stride=1)[0, 0]

@@ -50,9 +50,13 @@ class Medium:
         maps = {name: torch.as_tensor(getattr(self, name)) for name in CHANNELS}
         first = maps["impedance"]
         for name, values in maps.items():
-            require_shape(f"Medium {name}", values.shape, "(I, J, K)", values.ndim == 3 and values.numel() > 0)
+            require_shape(
+                f"Medium {name}", values.shape, "(I, J, K)", values.ndim == 3 and values.numel() > 0
+            )
             if not values.is_floating_point():
-                raise ValueError(f"Medium {name} must be floating point, got {values.dtype}: call .float() on it")
+                raise ValueError(
+                    f"Medium {name} must be floating point, got {values.dtype}: call .float() on it"
+                )
             if (values.shape, values.dtype, values.device) != (first.shape, first.dtype, first.device):
                 raise ValueError(
                     f"Medium maps must share shape, type and device: impedance is {_describe(first)}, "
@@ -67,7 +71,9 @@ class Medium:
         cls, channels: Float[Tensor, "I J K 3"], world_from_voxel: Float64[Tensor, "4 4"]
     ) -> Medium:
         """Take maps that lie interleaved in memory (impedance, attenuation, backscatter), without a copy."""
-        require_shape("channels", channels.shape, "(I, J, K, 3)", channels.ndim == 4 and channels.shape[-1] == 3)
+        require_shape(
+            "channels", channels.shape, "(I, J, K, 3)", channels.ndim == 4 and channels.shape[-1] == 3
+        )
         medium = cls(channels[..., 0], channels[..., 1], channels[..., 2], world_from_voxel)
         object.__setattr__(medium, "_interleaved", channels)
         return medium
@@ -126,7 +132,9 @@ class Medium:
         if ct is None:
             return cls.from_channels(lookup.look_up(labels.data), labels.world_from_voxel)
         if not ct.same_grid(labels):
-            raise ValueError(f"labels and CT lie on different grids: {labels!r} and {ct!r}; resample one of them")
+            raise ValueError(
+                f"labels and CT lie on different grids: {labels!r} and {ct!r}; resample one of them"
+            )
         channels = cls.from_ct(ct).channels
         lookup.look_up(labels.data, out=channels, keep=lookup.from_image)
         return cls.from_channels(channels, labels.world_from_voxel)
@@ -175,12 +183,18 @@ class Medium:
 
         by_contrast = _by_contrast(volumes, contrast)
         first_contrast, first = next(iter(by_contrast.items()))
-        mask = brain_mask(first, first_contrast) if mask is None else mask
-        classes = fit_tissue_classes(by_contrast, mask)
+        inside = (
+            brain_mask(first, first_contrast)
+            if mask is None
+            else Volume(mask.data != 0, mask.world_from_voxel)
+        )
+        classes = fit_tissue_classes(by_contrast, inside)
+        csf = classes.names.index("csf")
         channels = torch.empty(*first.shape, 3)
         for slab in slabs(first.shape):
-            fractions, names = classes.fractions(by_contrast, mask, slab)
-            channels[slab] = mix_tissues(fractions, names, "water")
+            fractions, names = classes.fractions(by_contrast, inside, slab)
+            share = _open_fluid(classes.pools, first, slab, fractions[csf])
+            channels[slab] = mix_tissues(fractions, names, "water", open_fluid=share)
         return cls.from_channels(channels, first.world_from_voxel)
 
     @property
@@ -240,7 +254,9 @@ def slabs(shape: tuple[int, int, int]) -> Iterator[slice]:
         yield slice(start, min(start + step, shape[0]))
 
 
-def _open_fluid(pools: Volume, grid: Volume, slab: slice, csf: Float[Tensor, "i J K"]) -> Float[Tensor, "i J K"]:
+def _open_fluid(
+    pools: Volume, grid: Volume, slab: slice, csf: Float[Tensor, "i J K"]
+) -> Float[Tensor, "i J K"]:
     """Open share of the fluid of a slab, looked up only where there is fluid."""
     from diffus.segmentation import open_share
 
@@ -273,4 +289,6 @@ def _check_range(name: str, values: Tensor) -> None:
 
 
 def _describe(values: Tensor) -> str:
-    return f"{' x '.join(map(str, values.shape))} {str(values.dtype).removeprefix('torch.')} on {values.device}"
+    return (
+        f"{' x '.join(map(str, values.shape))} {str(values.dtype).removeprefix('torch.')} on {values.device}"
+    )

@@ -55,7 +55,9 @@ def mix_tissues(
         attenuation += fraction * (row.attenuation_db_per_cm_mhz - rest.attenuation_db_per_cm_mhz)
         power += fraction * (row.backscatter**2 - rest.backscatter**2)
     if "csf" in names and "grey_matter" in names:
-        lining = 4 * sulcus_backscatter * fractions[names.index("csf")] * fractions[names.index("grey_matter")]
+        lining = (
+            4 * sulcus_backscatter * fractions[names.index("csf")] * fractions[names.index("grey_matter")]
+        )
         if open_fluid is not None:
             lining = lining * (1 - open_fluid)
         power += lining**2

@@ -32,6 +32,7 @@ PRESETS: dict[str, Callable[[], Probe]] = {
         radius_mm=60.0,
         field_of_view_deg=60.0,
         depth_mm=150.0,
+        n_samples=576,
         frequency_mhz=3.5,
         focus_mm=80.0,
         aperture_mm=25.0,

@@ -20,7 +20,6 @@ from torch import Tensor
 from diffus.checks import require_in_range, require_one_of, require_positive
 from diffus.scalars import Scalar, as_double, as_scalar, number, plain
 
-
 AnyProbe = TypeVar("AnyProbe", bound="Probe")
 """The kind of probe that a method is called on (beartype, on single methods, knows no `typing.Self`)."""
 
@@ -71,12 +70,14 @@ class Probe(ABC):
         owner = type(self).__name__
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool):
+            if isinstance(field.default, bool):
+                if not isinstance(value, bool):
+                    raise ValueError(f"{owner}: {field.name} must be true or false, got {value!r}")
                 continue
             if isinstance(value, Tensor) and value.ndim:
                 raise ValueError(f"{owner}: {field.name} must be one number, got shape {tuple(value.shape)}")
             require_positive(owner, **{field.name: value})
-            if field.name.startswith("n_") and not isinstance(value, int):
+            if field.name.startswith("n_") and (not isinstance(value, int) or isinstance(value, bool)):
                 raise ValueError(f"{owner}: {field.name} must be a whole number, got {value!r}")
         require_in_range(owner, 0.01, 2.0, fractional_bandwidth=self.fractional_bandwidth)
 
@@ -113,7 +114,7 @@ class Probe(ABC):
         """Whether the last scanline is a neighbour of the first."""
         return False
 
-    def sample_depths_mm(self) -> Float64[Tensor, "N"]:
+    def sample_depths_mm(self) -> Float64[Tensor, " N"]:
         """Depth of the middle of each image cell."""
         return (torch.arange(self.n_samples, dtype=torch.float64) + 0.5) * as_double(self.sample_spacing_mm)
 
@@ -154,12 +155,12 @@ class Probe(ABC):
         return {"kind": self.kind} | {field.name: plain(getattr(self, field.name)) for field in fields(self)}
 
 
-def _even(n: int) -> Float64[Tensor, "n"]:
+def _even(n: int) -> Float64[Tensor, " n"]:
     """Values from -1/2 to 1/2 in n equal steps; 0 for one."""
     return torch.linspace(-0.5, 0.5, n, dtype=torch.float64) if n > 1 else torch.zeros(1, dtype=torch.float64)
 
 
-def _fan(angles: Float64[Tensor, "S"], radius_mm: Tensor, centre_z_mm: Tensor) -> Scanlines:
+def _fan(angles: Float64[Tensor, " S"], radius_mm: Tensor, centre_z_mm: Tensor) -> Scanlines:
     zero = torch.zeros_like(angles)
     directions = torch.stack([angles.sin(), zero, angles.cos()], dim=-1)
     offset = torch.stack([zero, zero, zero + centre_z_mm], dim=-1)

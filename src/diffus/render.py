@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from diffus import pose
 from diffus.frame import Frame
-from diffus.imaging.formation import form_envelope
+from diffus.imaging.formation import form_envelope, warn_if_undersampled
 from diffus.imaging.gain import compress, layer_loss
 from diffus.medium import Medium
 from diffus.probe import Probe
@@ -48,6 +47,7 @@ def render(
     poses = pose.from_matrix(world_from_probe)
     if poses.ndim == 2:
         poses = poses[None]
+    warn_if_undersampled(probe)
     lines = sample_scanline_medium(medium, probe, poses)
     amplitude, power = echo_strengths(lines, probe, settings)
     envelope = form_envelope(amplitude, power, probe)
@@ -65,7 +65,11 @@ def echo_strengths(
     weights = lines.elevation_weights[:, None, None]
     loss = layer_loss(lines.attenuation, probe, settings)
     amplitude = echoes(
-        lines.impedance, model=settings.propagation, loss=loss, backend=settings.backend
+        lines.impedance,
+        model=settings.propagation,
+        face_reflection=settings.face_reflection,
+        loss=loss,
+        backend=settings.backend,
     )
     summed = (amplitude * weights).sum(dim=1)
     if settings.speckle == "none":

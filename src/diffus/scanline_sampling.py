@@ -27,7 +27,7 @@ class ScanlineMedium(NamedTuple):
     impedance: Float[Tensor, "B E S nodes"]
     attenuation: Float[Tensor, "B E S nodes"]
     backscatter: Float[Tensor, "B E S nodes"]
-    elevation_weights: Float[Tensor, "E"]
+    elevation_weights: Float[Tensor, " E"]
 
 
 def sample_scanline_medium(
@@ -52,7 +52,7 @@ def sample_scanline_medium(
 
 def scanline_index(
     medium: Medium, probe: Probe, world_from_probe: Float64[Tensor, "B 4 4"]
-) -> tuple[Float[Tensor, "B E S nodes 3"], Float[Tensor, "E"]]:
+) -> tuple[Float[Tensor, "B E S nodes 3"], Float[Tensor, " E"]]:
     """Fractional voxel index of every node, and the weight of each elevation plane."""
     like = medium.channels
     poses = world_from_probe.to(like.device)
@@ -74,8 +74,8 @@ def scanline_index(
 
 
 def _elevation_planes(
-    probe: Probe, depths_mm: Float64[Tensor, "nodes"]
-) -> tuple[Float64[Tensor, "E nodes"], Float64[Tensor, "E"]]:
+    probe: Probe, depths_mm: Float64[Tensor, " nodes"]
+) -> tuple[Float64[Tensor, "E nodes"], Float64[Tensor, " E"]]:
     """Gauss-Hermite quadrature over the slice: offsets in mm at each depth, weights that add up to one.
 
     The nodes are those of the power profile exp(-y^2 / sigma^2).
@@ -86,7 +86,9 @@ def _elevation_planes(
     return positions[:, None] * elevation_sigma_mm(probe, depths_mm), shares
 
 
-def _voxels_outside(index: Float[Tensor, "*points 3"], shape: tuple[int, int, int]) -> Float[Tensor, "*points 3"]:
+def _voxels_outside(
+    index: Float[Tensor, "*points 3"], shape: tuple[int, int, int]
+) -> Float[Tensor, "*points 3"]:
     """How many voxels each point lies beyond the outermost voxel centres, along each axis."""
     last = torch.tensor(shape, dtype=index.dtype, device=index.device) - 1
     return torch.maximum(-index, index - last).clamp_min(0)

@@ -9,13 +9,11 @@ from torch import Tensor
 
 from diffus.checks import require_in_range, require_one_of
 from diffus.probe import Probe
+from diffus.propagation import BACKENDS, MODELS
 from diffus.scalars import Scalar, plain
 
-PROPAGATIONS = ("primary",)
-"""Models of wave propagation along a scanline."""
 SPECKLES = ("expected", "none")
 """Models of the scatterers."""
-BACKENDS = ("auto", "torch", "numba", "triton")
 
 MEAN_BRAIN_ATTENUATION_DB_PER_CM_MHZ = 0.9
 """What the default TGC makes up for: between grey (0.67) and white matter (1.21), with some CSF on the way."""
@@ -26,11 +24,14 @@ class RenderSettings:
     """How a frame is computed and shown. Continuous fields may be 0-d tensors, or (B,) with one value a pose.
 
     Args:
-        propagation: model of the waves along a scanline: primary (single reflections with two-way
-            transmission loss).
+        propagation: model of the waves along a scanline: full (all internal reflections, exactly), primary
+            (single reflections with two-way transmission loss), or published (the DiffUS paper's system, which
+            is no echo train); see `diffus.propagation.echoes`.
         speckle: expected (mean image over the scatterers' phases, without noise) or none (interfaces only).
         seed: seed of everything random.
-        backend: auto, torch, numba or triton.
+        backend: auto (the fastest for the device), torch (second derivatives), numba (CPU) or triton (CUDA).
+        face_reflection: what the transducer's face sends back into the tissue of the pressure that returns to
+            it, between -1 and 1; makes reverberation between the face and a strong reflector.
         attenuation_exponent: attenuation grows as frequency to this power.
         gain_db: overall gain. At 0 dB the echo of a perfect plane reflector, TGC made up for, is just white.
         tgc_db_per_cm: time gain compensation over depth; by default what brain attenuates on average, both
@@ -38,20 +39,22 @@ class RenderSettings:
         dynamic_range_db: span between black and white.
     """
 
-    propagation: str = "primary"
+    propagation: str = "full"
     speckle: str = "expected"
     seed: int = 0
     backend: str = "auto"
+    face_reflection: Scalar = 0.0
     attenuation_exponent: Scalar = 1.0
     gain_db: Scalar = 12.0
     tgc_db_per_cm: Scalar | None = None
     dynamic_range_db: Scalar = 60.0
 
     def __post_init__(self) -> None:
-        require_one_of("propagation", self.propagation, PROPAGATIONS)
+        require_one_of("propagation", self.propagation, MODELS)
         require_one_of("speckle", self.speckle, SPECKLES)
         require_one_of("backend", self.backend, BACKENDS)
         for low, high, name in (
+            (-0.999, 0.999, "face_reflection"),
             (0.5, 2.5, "attenuation_exponent"),
             (-200.0, 200.0, "gain_db"),
             (0.0, 100.0, "tgc_db_per_cm"),

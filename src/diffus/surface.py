@@ -58,7 +58,8 @@ def on_surface(
     world_corners = corners @ mask.world_from_voxel[:3, :3].T + mask.world_from_voxel[:3, 3]
     reach = float((world_corners - target).norm(dim=-1).max())
     distances = torch.arange(0.0, reach + step, step, dtype=torch.float64)
-    inside = mask.sample(target + distances[:, None] * direction) >= 0.5
+    occupied = Volume(mask.data != 0, mask.world_from_voxel)  # a mask may be 255 or a label inside
+    inside = occupied.sample(target + distances[:, None] * direction) >= 0.5
     if not bool(inside.any()):
         raise ValueError(
             f"the ray from target {[round(v, 1) for v in target.tolist()]} mm towards "
@@ -76,7 +77,8 @@ def _direction(side: str | Vector) -> Float64[Tensor, "3"]:
         return torch.tensor(DIRECTIONS[side], dtype=torch.float64)
     direction = torch.as_tensor(side, dtype=torch.float64)
     if direction.shape != (3,) or not bool(direction.norm() > 0):
-        raise ValueError(f"side must be a name of {', '.join(DIRECTIONS)} or a non-zero direction, got {side}")
+        names = ", ".join(DIRECTIONS)
+        raise ValueError(f"side must be a name of {names} or a non-zero direction, got {side}")
     return direction / direction.norm()
 
 

@@ -39,8 +39,9 @@ class Volume:
         if data.numel() == 0:
             raise ValueError(f"Volume data is empty: shape {tuple(data.shape)}")
         if data.is_floating_point():
-            bad = data.numel() - int(torch.isfinite(data).sum())
-            if bad:
+            lowest, highest = torch.aminmax(data.detach())  # NaN comes through; no copy of the volume is made
+            if not (torch.isfinite(lowest) and torch.isfinite(highest)):
+                bad = data.numel() - int(torch.isfinite(data).sum())
                 raise ValueError(
                     f"Volume data holds {bad} NaN or infinite voxels of {data.numel()}: "
                     "replace them (numpy.nan_to_num) before use"
@@ -164,4 +165,5 @@ class Volume:
 
     def __repr__(self) -> str:
         spacing = " x ".join(f"{s:.3g}" for s in self.spacing_mm)
-        return f"Volume({' x '.join(map(str, self.shape))}, {spacing} mm, {self.orientation}, {self.data.dtype})"
+        shape = " x ".join(map(str, self.shape))
+        return f"Volume({shape}, {spacing} mm, {self.orientation}, {self.data.dtype})"

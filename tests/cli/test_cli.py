@@ -74,7 +74,20 @@ def test_entry_and_target_place_the_probe(labels: Path, tmp_path: Path) -> None:
 def test_settings_reach_the_renderer(labels: Path, tmp_path: Path) -> None:
     common = ["render", str(labels), "--contrast", "labels", "--table", "fast", *SMALL, "--side", "superior"]
     assert main([*common, "--settings.gain-db", "20", "--out", str(tmp_path / "loud")]) == 0
-    assert main([*common, "--settings.gain-db", "-20", "--settings.tgc-db-per-cm", "0", "--out", str(tmp_path / "low")]) == 0
+    assert (
+        main(
+            [
+                *common,
+                "--settings.gain-db",
+                "-20",
+                "--settings.tgc-db-per-cm",
+                "0",
+                "--out",
+                str(tmp_path / "low"),
+            ]
+        )
+        == 0
+    )
     loud, low = (np.asanyarray(nibabel.load(tmp_path / n / "frame.nii.gz").dataobj) for n in ("loud", "low"))
     assert loud.mean() > low.mean() + 0.1
 
@@ -95,5 +108,7 @@ def test_every_command_has_help_with_an_example(command: str, capsys: pytest.Cap
 
 
 def test_version() -> None:
-    done = subprocess.run([sys.executable, "-m", "diffus", "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "diffus", "--version"], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip().startswith("diffus 0.")

@@ -51,7 +51,9 @@ def test_ventricles_are_black_and_sulci_bright_in_the_picture(brain: diffus.Tiss
     ventricle = backscatter.sample(torch.tensor([(-8.0, 5.0, 15.0)]))
     white = backscatter.sample(torch.tensor([(-28.0, -25.0, 30.0)]))
     assert float(ventricle) < float(white) / 8  # 18 dB
-    mixed = (brain.fractions["csf"].data - 0.5).abs() + (brain.fractions["grey_matter"].data - 0.5).abs() < 0.1
+    mixed = (brain.fractions["csf"].data - 0.5).abs() + (
+        brain.fractions["grey_matter"].data - 0.5
+    ).abs() < 0.1
     assert float(backscatter.data[mixed].median()) > 4 * float(white)
 
 
@@ -65,5 +67,7 @@ def test_no_network_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nilearn", None)
-    with pytest.raises(ValueError, match=r"nilearn is needed for the example brain.*pip install 'diffus\[demo\]'"):
+    with pytest.raises(
+        ValueError, match=r"nilearn is needed for the example brain.*pip install 'diffus\[demo\]'"
+    ):
         diffus.datasets.example_brain()

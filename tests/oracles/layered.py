@@ -3,6 +3,7 @@
 None of these shares a formula with the product: one solves the boundary conditions of all interfaces at
 each frequency, one steps Newton's and Hooke's laws on a staggered grid, the rest are series on paper.
 """
+# ruff: noqa: PLR0917 - a table of cases has many columns
 
 from __future__ import annotations
 
@@ -37,13 +38,15 @@ def frequency_domain(impedance, n_times, loss=None, face=0.0, damping=1e-14, per
         place(0, 1, -face * one_way[0])
         emitted = np.zeros(2 * n + 1, dtype=np.complex128)
         emitted[0] = 1.0
-        down, up_below = one_way[:-1], one_way[1:]
-        for rows, above, below in ((even, np.ones(n), np.ones(n)), (odd, 1 / z[:-1], -1 / z[1:])):
-            sign = 1 if rows is even else -1
-            place(rows, even - 1, down * above)
-            place(rows, even, sign * above)
-            place(rows, even + 1, -np.abs(below))
-            place(rows[:-1], even[:-1] + 2, -up_below[:-1] * below[:-1])
+        down, up = one_way[:-1], one_way[1:]
+        place(even, even - 1, down)
+        place(even, even, 1.0)
+        place(even, even + 1, -1.0)
+        place(even[:-1], even[:-1] + 2, -up[:-1])
+        place(odd, even - 1, down / z[:-1])
+        place(odd, even, -1 / z[:-1])
+        place(odd, even + 1, -1 / z[1:])
+        place(odd[:-1], even[:-1] + 2, up[:-1] / z[1:-1])
         waves = solve_banded((2, 2), bands, emitted)
         spectrum[m] = waves[1] * one_way[0] / step  # the first round trip is time 0
     return np.fft.ifft(spectrum).real[:n_times] / radius ** np.arange(n_times)
@@ -75,7 +78,7 @@ def finite_differences(impedance, n_times):
 
 
 def slab(z_outside, z_slab, z_behind, thickness, n_times):
-    """A slab of ``thickness`` layers behind one layer of ``z_outside``: the series of its multiples on paper."""
+    """A slab of ``thickness`` layers behind one layer of ``z_outside``: the series of its multiples."""
     first = (z_slab - z_outside) / (z_slab + z_outside)
     second = (z_behind - z_slab) / (z_behind + z_slab)
     echo = np.zeros(n_times)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 
-def published_solution(impedance):
+def published_solution(impedance, dtype: type = np.float64):
     """Waves [g_0, d_0, g_1, d_1, ...] of the whole medium, with the published sign: +r from both sides.
 
     Rows, in the paper's order: ``g_0 = 1``; for each interface ``d = r g + (1 - r) d'`` and
     ``g' = (1 + r) g + r d'``; no wave from below the last medium.
     """
-    return _solve(np.asarray(impedance, dtype=np.float64), sign_from_below=1.0)
+    return _solve(np.asarray(impedance, dtype=dtype), sign_from_below=1.0)
 
 
 def physical_solution(impedance):
@@ -29,8 +29,8 @@ def _solve(impedance, sign_from_below):
     r = (impedance[..., 1:] - impedance[..., :-1]) / (impedance[..., 1:] + impedance[..., :-1])
     n = r.shape[-1]
     size = 2 * (n + 1)
-    system = np.zeros((*r.shape[:-1], size, size))
-    right = np.zeros((*r.shape[:-1], size, 1))
+    system = np.zeros((*r.shape[:-1], size, size), dtype=r.dtype)
+    right = np.zeros((*r.shape[:-1], size, 1), dtype=r.dtype)
     system[..., 0, 0] = system[..., -1, -1] = 1
     right[..., 0, 0] = 1
     for k in range(n):

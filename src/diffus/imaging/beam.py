@@ -33,7 +33,7 @@ def axial_sigma_mm(probe: Probe, like: Tensor) -> Float[Tensor, ""]:
     return _PULSE_SIGMA * wavelength / as_scalar(probe.fractional_bandwidth, like)
 
 
-def lateral_sigma_mm(probe: Probe, depths_mm: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
+def lateral_sigma_mm(probe: Probe, depths_mm: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
     """Width of the beam within the image plane at each depth.
 
     Transmit has a fixed focus, ``w(z) = w0 sqrt(1 + ((z - z_f) / z_R)^2)``. Receive either shares it or,
@@ -48,7 +48,7 @@ def lateral_sigma_mm(probe: Probe, depths_mm: Float[Tensor, "N"]) -> Float[Tenso
     return transmit * receive / torch.hypot(transmit, receive)
 
 
-def elevation_sigma_mm(probe: Probe, depths_mm: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
+def elevation_sigma_mm(probe: Probe, depths_mm: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
     """Width of the slice at each depth: the lens has one fixed focus, both ways."""
     return _gaussian_beam(
         depths_mm,

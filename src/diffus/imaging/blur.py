@@ -37,7 +37,7 @@ def blur_depth(
 
 
 def blur_scanlines(
-    image: Float[Tensor, "B S N"], sigma_scanlines: Float[Tensor, "N"], wraps: bool
+    image: Float[Tensor, "B S N"], sigma_scanlines: Float[Tensor, " N"], wraps: bool
 ) -> Float[Tensor, "B S N"]:
     """Blur across scanlines, at each depth with its own width; a uniform image stays as it is.
 
@@ -68,6 +68,6 @@ def _radius(sigma: Tensor, most: int) -> int:
     return max(0, min(math.ceil(_REACH * float(sigma.detach().max())), most))
 
 
-def _taps(sigma: Float[Tensor, "N"], radius: int) -> Float[Tensor, "N taps"]:
+def _taps(sigma: Float[Tensor, " N"], radius: int) -> Float[Tensor, "N taps"]:
     offset = torch.arange(-radius, radius + 1, dtype=sigma.dtype, device=sigma.device)
     return torch.exp(-0.5 * (offset / sigma.clamp_min(1e-3)[:, None]) ** 2)

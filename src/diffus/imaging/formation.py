@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 import torch
@@ -12,7 +13,36 @@ from diffus.imaging.beam import axial_sigma_mm, lateral_sigma_mm
 from diffus.imaging.blur import blur_depth, blur_scanlines
 from diffus.imaging.gain import SILENCE
 from diffus.probe import Probe
-from diffus.scalars import as_scalar
+from diffus.scalars import as_scalar, number
+
+LOG = logging.getLogger(__name__)
+_LEAST_SIGMA_SAMPLES = 0.5
+"""Samples at twice the pulse's sigma apart still add up to its area within 1.5 %; at 2.5 it is 8.5 %."""
+_said: set[tuple[int, int]] = set()
+
+
+def samples_needed(probe: Probe) -> int:
+    """Fewest depth samples that resolve the pulse."""
+    sigma = number(axial_sigma_mm(probe, torch.zeros((), dtype=torch.float64)))
+    return math.ceil(_LEAST_SIGMA_SAMPLES * number(probe.depth_mm) / sigma)
+
+
+def warn_if_undersampled(probe: Probe) -> None:
+    """Say once for each pulse and number of samples that the step is too coarse, and what would do.
+
+    A pulse that falls between samples makes smooth boundaries too bright.
+    """
+    needed = samples_needed(probe)
+    if probe.n_samples < needed and (needed, probe.n_samples) not in _said:
+        _said.add((needed, probe.n_samples))
+        step, sigma = number(probe.sample_spacing_mm), number(axial_sigma_mm(probe, torch.zeros(())))
+        LOG.warning(
+            "n_samples=%d is too few for the pulse (step %.3f mm, pulse sigma %.3f mm): use n_samples=%d or more",
+            probe.n_samples,
+            step,
+            sigma,
+            needed,
+        )
 
 
 def form_envelope(

@@ -57,9 +57,7 @@ def compress(
     return (level / over_batch(settings.dynamic_range_db, envelope) + 1).clamp(0, 1)
 
 
-def expand(
-    display: Float[Tensor, "B S N"], probe: Probe, settings: RenderSettings
-) -> Float[Tensor, "B S N"]:
+def expand(display: Float[Tensor, "B S N"], probe: Probe, settings: RenderSettings) -> Float[Tensor, "B S N"]:
     """Display values back to the envelope; exact where `compress` did not clip."""
     level = (display - 1) * over_batch(settings.dynamic_range_db, display)
     decibel = level - time_gain_db(probe, settings, display) - over_batch(settings.gain_db, display)

@@ -49,7 +49,9 @@ class PixelGrid:
             if spacing_mm is not None:
                 raise ValueError("give spacing_mm or shape of the Cartesian image, not both")
             if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
-                raise ValueError(f"shape of the Cartesian image must be two whole numbers above 0, got {shape}")
+                raise ValueError(
+                    f"shape of the Cartesian image must be two whole numbers above 0, got {shape}"
+                )
             spacing = max(width / shape[1], height / shape[0])
             rows, columns = shape
         else:
@@ -61,7 +63,7 @@ class PixelGrid:
         return cls(first_x, first_z, spacing, (rows, columns))
 
     def centres_mm(self) -> tuple[Float64[Tensor, "H W"], Float64[Tensor, "H W"]]:
-        """x and z of the middle of each pixel."""
+        """X and z of the middle of each pixel."""
         rows, columns = self.shape
         x = self.x_mm + self.spacing_mm * torch.arange(columns, dtype=torch.float64)
         z = self.z_mm + self.spacing_mm * torch.arange(rows, dtype=torch.float64)
@@ -84,9 +86,7 @@ class PixelGrid:
         return matrix
 
 
-def to_cartesian(
-    image: Float[Tensor, "B S N"], probe: Probe, grid: PixelGrid
-) -> Float[Tensor, "B H W"]:
+def to_cartesian(image: Float[Tensor, "B S N"], probe: Probe, grid: PixelGrid) -> Float[Tensor, "B H W"]:
     """Interpolate scanlines bilinearly at the pixels; zero outside the field of view.
 
     Differentiable in the image and in the probe's geometry.

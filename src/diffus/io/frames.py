@@ -113,5 +113,5 @@ def _save_npz(frame: Frame, target: Path, spacing_mm: float | None) -> Path:
     content["mask"] = frame.mask(spacing_mm).numpy()
     content["world_from_pixel"] = frame.world_from_pixel(grid, SLAB_MM).numpy()
     with write_aside(target) as temporary:
-        np.savez_compressed(temporary, **content)
+        np.savez_compressed(temporary, allow_pickle=False, **content)
     return target

@@ -52,9 +52,13 @@ def fan_slice(
     z = torch.arange(edges[2] + spacing_mm / 2, edges[3], spacing_mm, dtype=torch.float64)
     grid_z, grid_x = torch.meshgrid(z, x, indexing="ij")
     points = torch.stack([grid_x, torch.zeros_like(grid_x), grid_z], dim=-1)
-    world = pose.transform_points(world_from_probe.detach().cpu(), points.reshape(-1, 3)).reshape(points.shape)
+    world = pose.transform_points(world_from_probe.detach().cpu(), points.reshape(-1, 3)).reshape(
+        points.shape
+    )
     image = volume.sample(world.float())
-    ax.imshow(image.numpy(), extent=(edges[0], edges[1], edges[3], edges[2]), cmap="gray", **_window(volume))
+    low, high = _window(volume)
+    extent = (edges[0], edges[1], edges[3], edges[2])
+    ax.imshow(image.numpy(), extent=extent, cmap="gray", vmin=low, vmax=high)
     if outline:
         border = probe.outline_mm()
         ax.plot(border[:, 0], border[:, 1], color=colour, linewidth=1.2)
@@ -78,15 +82,15 @@ def side_by_side(volume: Volume, frame: Frame, *, spacing_mm: float | None = Non
     return figure
 
 
-def _window(volume: Volume) -> dict[str, float]:
+def _window(volume: Volume) -> tuple[float | None, float | None]:
     """Grey levels from the first to the 99.5th percentile of what is not background."""
     values = volume.data.flatten()
     values = values[:: max(1, values.numel() // 200_000)].float()
     inside = values[values > values.min()]
     if inside.numel() == 0:
-        return {}
+        return None, None
     low, high = torch.quantile(inside, torch.tensor([0.01, 0.995])).tolist()
-    return {"vmin": min(low, 0.0) if low > 0 else low, "vmax": high}
+    return min(low, 0.0), high
 
 
 def _draw_letters(ax: Axes, world_from_probe: Float64[Tensor, "4 4"], colour: str) -> None:

@@ -49,13 +49,13 @@ def open_fluid(csf: Volume, mask: Volume) -> Volume:
         core = sitk.BinaryDilate(core, [1, 1, 1], sitk.sitkCross) & fluid
     pools = sitk.RelabelComponent(sitk.ConnectedComponent(core), minimumObjectSize=_LEAST_VOXELS) > 0
     pools = sitk.BinaryDilate(pools, [_RIM_VOXELS] * 3, sitk.sitkBall)
-    smooth = sitk.DiscreteGaussian(sitk.Cast(pools, sitk.sitkFloat32), variance=1.0)
+    smooth = sitk.DiscreteGaussian(sitk.Cast(pools, sitk.sitkFloat32), variance=[1.0] * 3)
     return Volume(torch.from_numpy(sitk.GetArrayFromImage(smooth)).clamp_(0, 1), affine)
 
 
 def open_share(
     pools: Volume, grid: Volume, where: Bool[Tensor, "i J K"], first_plane: int = 0
-) -> Float[Tensor, "voxels"]:
+) -> Float[Tensor, " voxels"]:
     """The result of `open_fluid` at chosen voxels of another grid.
 
     Args:
