@@ -49,7 +49,7 @@ def stages(medium: diffus.Medium, probe: diffus.Probe, at: torch.Tensor) -> dict
     amplitude, power = echo_strengths(lines, probe, settings)
     envelope = form_envelope(amplitude, power, probe)
     frame = diffus.render(medium, probe, at, settings)
-    index, _ = scanline_index(medium, probe, poses)
+    index = scanline_index(medium, probe, poses)
     # grid_sample wants (x, y, z) of the last, middle and first index, from -1 to 1.
     scale = 2 / (torch.tensor(medium.shape, dtype=index.dtype) - 1)
     points = (index * scale - 1).flip(-1).reshape(1, 1, *index.shape[2:])

@@ -162,7 +162,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
         r"unknown label table.*'freesurfer'",
     ),
     "mask on another grid": (("{image}", "--mask", "{other}"), r"different grids|grid"),
-    "empty mask": (("{image}", "--mask", "{empty}"), r"empty"),
+    "empty mask": (("{image}", "--mask", "{empty}"), r"mask holds 0 voxels"),
     "second on another grid": (
         ("{image}", "--mask", "{ones}", "--second", "{other}", "--second-contrast", "flair"),
         r"different grids|grid",

@@ -189,11 +189,10 @@ class Medium:
             else Volume(mask.data != 0, mask.world_from_voxel)
         )
         classes = fit_tissue_classes(by_contrast, inside)
-        csf = classes.names.index("csf")
         channels = torch.empty(*first.shape, 3)
         for slab in slabs(first.shape):
             fractions, names = classes.fractions(by_contrast, inside, slab)
-            share = _open_fluid(classes.pools, first, slab, fractions[csf])
+            share = classes.open_fluid(inside, slab)
             channels[slab] = mix_tissues(fractions, names, "water", open_fluid=share)
         return cls.from_channels(channels, first.world_from_voxel)
 

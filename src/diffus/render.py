@@ -48,7 +48,7 @@ def render(
     if poses.ndim == 2:
         poses = poses[None]
     warn_if_undersampled(probe)
-    lines = sample_scanline_medium(medium, probe, poses)
+    lines = sample_scanline_medium(medium, probe, poses, settings.backend)
     amplitude, power = echo_strengths(lines, probe, settings)
     envelope = form_envelope(amplitude, power, probe)
     return Frame(compress(envelope, probe, settings), envelope, probe, poses, settings)

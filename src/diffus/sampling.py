@@ -46,9 +46,7 @@ def sample_trilinear(
     return torch.lerp(low_i, high_i, weight[0])
 
 
-def inside_grid(
-    index: Float[Tensor, "*points 3"], shape: tuple[int, int, int]
-) -> Bool[Tensor, "*points"]:
+def inside_grid(index: Float[Tensor, "*points 3"], shape: tuple[int, int, int]) -> Bool[Tensor, "*points"]:
     """Whether fractional indices lie between the outermost voxel centres, rounding allowed for."""
     last = torch.tensor(shape, dtype=index.dtype, device=index.device) - 1
     slack = 1e-4

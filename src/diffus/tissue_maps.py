@@ -54,7 +54,9 @@ class TissueMaps:
                 )
             total += volume.data
         if float(total.max()) > 1.01:
-            raise ValueError(f"the tissue maps add up to {float(total.max()):g} in a voxel, expected at most 1")
+            raise ValueError(
+                f"the tissue maps add up to {float(total.max()):g} in a voxel, expected at most 1"
+            )
 
     @property
     def grid(self) -> Volume:

@@ -3,47 +3,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 import threading
 
 import pytest
 import torch
 from tests.oracles.media import random_loss, random_medium
+from tests.propagation.parity import assert_parity, values_and_gradients
 
-from diffus.propagation import echoes, numba_backend, resolve_backend
+from diffus.propagation import _numba, echoes, numba_backend, resolve_backend
 
 TISSUES = torch.tensor([1.568, 1.616, 1.515, 5.369, 0.0004, 7.8, 1.473])
-
-
-def values_and_gradients(impedance, loss, model, backend, face=0.4, n_times=None):
-    """Echoes and the gradients to log impedance, log loss and face of one fixed sum over them."""
-    exponents = [t.log().requires_grad_() for t in (impedance, loss) if t is not None]
-    reflecting = torch.tensor(face, dtype=impedance.dtype, requires_grad=True)
-    inputs = [e.exp() for e in exponents] + [None]
-    received = echoes(
-        inputs[0],
-        loss=inputs[1],
-        face_reflection=reflecting,
-        model=model,
-        n_times=n_times,
-        backend=backend,
-    )
-    phases = torch.arange(received.numel(), dtype=impedance.dtype).reshape(received.shape)
-    asked = [*exponents, reflecting]
-    gradients = torch.autograd.grad(
-        (received * phases.cos()).sum(), asked, allow_unused=True, materialize_grads=True
-    )
-    return received.detach(), *gradients
-
-
-def assert_parity(one, other, tolerance):
-    """Differences relative to the largest value.
-
-    The gradient to the face is one sum over all scanlines, whose terms of order 1 all but cancel: at least 1.
-    """
-    for left, right in zip(one, other, strict=True):
-        scale = max(float(left.abs().max()), 1.0 if left.ndim == 0 else 1e-30)
-        torch.testing.assert_close(left, right, rtol=0, atol=tolerance * scale)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -143,23 +114,23 @@ def test_calls_from_several_threads_at_once(monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(expected, got, strict=True))
 
 
-def _in_child(impedance, queue):
-    queue.put(float(echoes(impedance, backend="numba")[0, 0]))
+FORKED = """
+import os, sys, torch
+from diffus.propagation import echoes, numba_backend
+numba_backend._WORTH_THREADS = 0  # always use threads of our own
+impedance = 1 + torch.rand(40, 51, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+expected = echoes(impedance, backend="numba")
+child = os.fork()
+if child == 0:
+    same = torch.equal(echoes(impedance, backend="numba"), expected)
+    os._exit(0 if same else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
 
 
-def test_a_forked_child_can_render(monkeypatch):
-    """As the workers of a data loader do, after the parent has used its own threads."""
-    monkeypatch.setattr(numba_backend, "_WORTH_THREADS", 0)
-    impedance = random_medium(50, 0.5, (40,))
-    expected = float(echoes(impedance, backend="numba")[0, 0])
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    child = context.Process(target=_in_child, args=(impedance, queue), daemon=True)
-    child.start()
-    try:
-        assert queue.get(timeout=20) == expected
-    finally:
-        child.kill()
+def test_a_forked_child_can_render():
+    """As the workers of a data loader do, after the parent has used its threads; in a process of its own."""
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=120)
 
 
 def test_auto_takes_the_kernels_where_they_serve():
@@ -175,3 +146,14 @@ def test_half_precision_runs_on_the_reference():
     half = echoes(impedance.bfloat16())
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), echoes(impedance), rtol=0, atol=0.02)
+
+
+def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
+    def without_cache(**options):
+        if options.pop("cache", False):
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: (function, options)
+
+    monkeypatch.setattr(_numba, "njit", without_cache)
+    function, options = _numba.compiled(abs)
+    assert function is abs and options["nogil"]

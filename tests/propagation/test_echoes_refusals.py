@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from tests.support import as_users_run
 
 from diffus.propagation import echo, echoes
 
@@ -60,7 +61,7 @@ def test_refused_before_any_work(changes, message, model, monkeypatch):
     for name in ("primary_echoes", "full_echoes", "published_echoes"):
         monkeypatch.setattr(echo.layered, name, no_work)
     arguments = {"impedance": GOOD, "model": model, "backend": "torch", **changes}
-    with pytest.raises(ValueError, match=message):
+    with as_users_run(), pytest.raises(ValueError, match=message):
         echoes(arguments.pop("impedance"), **arguments)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tests.oracles import layered as oracle
 from tests.oracles.media import random_loss, random_medium, relative_error
-from tests.propagation.test_backends import assert_parity, values_and_gradients
+from tests.propagation.parity import assert_parity, values_and_gradients
 from torch.autograd import gradcheck
 
 from diffus.propagation import echoes

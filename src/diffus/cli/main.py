@@ -62,7 +62,11 @@ def _parse(arguments: list[str]) -> object:
         # The parser draws a box of many lines; it is caught here and folded into one.
         with contextlib.redirect_stderr(said), REGISTRY:
             return tyro.extras.subcommand_cli_from_dict(
-                COMMANDS, prog="diffus", description=DESCRIPTION, args=arguments or ["--help"], use_underscores=False
+                COMMANDS,
+                prog="diffus",
+                description=DESCRIPTION,
+                args=arguments or ["--help"],
+                use_underscores=False,
             )
     except SystemExit as stop:
         if stop.code in (None, 0):

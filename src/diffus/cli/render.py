@@ -110,7 +110,9 @@ class Render:
             medium = Medium.from_labels(labels, self.table, image) if labels else Medium.from_ct(image)
             return medium.coupled(body), body
         if labels:
-            return Medium.from_labels(labels, self.table), given or Volume(labels.data > 0, labels.world_from_voxel)
+            return Medium.from_labels(labels, self.table), given or Volume(
+                labels.data > 0, labels.world_from_voxel
+            )
         mask = given or brain_mask(image, self.contrast)
         volumes = {self.contrast: image}
         if self.second is not None and self.second_contrast is not None:

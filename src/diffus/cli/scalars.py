@@ -13,7 +13,9 @@ REGISTRY = tyro.constructors.ConstructorRegistry()
 
 
 @REGISTRY.primitive_rule
-def _number(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+def _number(
+    info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
     """Read ``float | Tensor`` as a float, and ``float | Tensor | None`` as a float or the word None."""
     if get_origin(info.type) not in (Union, types.UnionType) or Tensor not in get_args(info.type):
         return None

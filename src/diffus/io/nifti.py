@@ -46,7 +46,8 @@ def read_nifti(path: Path) -> RawVolume:
     except _UNREADABLE as error:
         raise _named(path, error) from error
     stored = np.dtype(image.get_data_dtype())
-    if stored.kind in "iu" and stored.itemsize > 2 and max(-voxels.min(initial=0), voxels.max(initial=0)) >= 2**24:
+    largest = max(-float(voxels.min(initial=0)), float(voxels.max(initial=0)))
+    if stored.kind in "iu" and largest >= 2**24:
         notes.append(f"holds {stored.name} values of 2^24 and more, which are rounded to float32")
     return RawVolume(voxels, affine, stored.name, tuple(notes))
 

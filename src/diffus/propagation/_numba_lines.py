@@ -6,6 +6,8 @@ A block is one vector of scanlines; the last one is filled up by repeating the l
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import numpy as np
 
 from diffus.propagation._numba import FIRST, MARGIN, aligned_zeros, compiled, march, march_back
@@ -27,6 +29,7 @@ _TILE = 16
 
 
 @compiled
+@no_type_check
 def packed(lines, block, lanes):
     """A block of scanlines (B, size) as vectors, sample after sample."""
     n_lines, size = lines.shape
@@ -40,6 +43,7 @@ def packed(lines, block, lanes):
 
 
 @compiled
+@no_type_check
 def unpack(columns, lines, block, lanes):
     """The way back: fill the scanlines of a block."""
     n_lines, size = lines.shape
@@ -50,6 +54,7 @@ def unpack(columns, lines, block, lanes):
 
 
 @compiled
+@no_type_check
 def _coefficients(impedance, both_ways, face, floor, lanes):
     """R and P of each place, and what the gradients need of each interface: s, r / s and Q.
 
@@ -85,6 +90,7 @@ def _coefficients(impedance, both_ways, face, floor, lanes):
 
 
 @compiled
+@no_type_check
 def forward_blocks(impedance, both_ways, face, floor, echoes, left_up, left_down, checkpoints, every, blocks):
     """Echoes of some blocks of scanlines.
 
@@ -117,6 +123,7 @@ def forward_blocks(impedance, both_ways, face, floor, echoes, left_up, left_down
 
 
 @compiled
+@no_type_check
 def backward_blocks(
     impedance, both_ways, face, floor, echoes_bar, left_up, left_down, checkpoints, every, bars, blocks
 ):
@@ -162,6 +169,7 @@ def backward_blocks(
 
 
 @compiled
+@no_type_check
 def _to_medium(columns, s, ratio, reach, down_up, up_down):
     """Turn impedances into the gradient to them, and r / s into that to the logarithm of the two-way loss."""
     one, half = spread(columns, 1.0), spread(columns, 0.5)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import numpy as np
 
 from diffus.propagation._numba import compiled
@@ -11,6 +13,7 @@ from diffus.propagation._simd import LINE_BYTES
 
 
 @compiled
+@no_type_check
 def _recursion(columns, lanes, echoes, r, seen, passed):
     """Fill, for each interface and lane, the echo, r, and the state of the stack above the interface."""
     one = columns.dtype.type(1)
@@ -31,6 +34,7 @@ def _recursion(columns, lanes, echoes, r, seen, passed):
 
 
 @compiled
+@no_type_check
 def forward_blocks(impedance, echoes, blocks):
     """Echoes (B, N) of some blocks of scanlines; ``blocks`` is a half-open interval."""
     n = echoes.shape[1]
@@ -47,6 +51,7 @@ def forward_blocks(impedance, echoes, blocks):
 
 
 @compiled
+@no_type_check
 def backward_blocks(impedance, echoes_bar, impedance_bar, blocks):
     """Gradient to the impedance (B, N + 1) of some blocks, from that to the echoes (B, N)."""
     n = echoes_bar.shape[1]

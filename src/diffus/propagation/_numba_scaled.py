@@ -13,6 +13,8 @@ is c below the interface. The price is range: c and Q both must stay well above 
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import numpy as np
 
 from diffus.propagation._numba import FIRST, MARGIN, aligned_zeros, compiled
@@ -32,6 +34,7 @@ LEAST = 1e-9
 
 
 @compiled
+@no_type_check
 def lets_through(s, reach, lanes):
     """Whether every scanline of a block keeps both ``c^2`` and Q above ``LEAST`` down to its end."""
     power = np.ones(lanes, s.dtype)
@@ -43,6 +46,7 @@ def lets_through(s, reach, lanes):
 
 
 @compiled
+@no_type_check
 def scaled_coefficients(s, ratio, reach, face, lanes):
     """A and b of the inverse, a and b of the adjoint at each place, c below each place, in units as above."""
     n = s.size // lanes - 1
@@ -72,6 +76,7 @@ def scaled_coefficients(s, ratio, reach, face, lanes):
 
 
 @compiled
+@no_type_check
 def march_back_scaled(
     coefficients, n_interfaces, n_times, echoes, exits, echoes_bar, checkpoints, every, down_up, up_down
 ):

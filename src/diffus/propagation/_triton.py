@@ -8,11 +8,14 @@ side by side in memory. Numbers are carried in the arrays' own dtype.
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import triton
 import triton.language as tl
 
 
 @triton.jit
+@no_type_check
 def _cell(up, down, g, w):
     middle = g - down * w
     d = w + up * middle
@@ -20,6 +23,7 @@ def _cell(up, down, g, w):
 
 
 @triton.jit
+@no_type_check
 def _undone(up, down, g, d):
     middle = g + down * d
     w = d - up * middle
@@ -27,6 +31,7 @@ def _undone(up, down, g, d):
 
 
 @triton.jit
+@no_type_check
 def _adjoint(up, down, g_bar, d_bar):
     at_d = d_bar - down * g_bar
     middle = g_bar + up * at_d
@@ -34,6 +39,7 @@ def _adjoint(up, down, g_bar, d_bar):
 
 
 @triton.jit
+@no_type_check
 def march(
     up, down, waves, echoes, exits, checkpoints, n_interfaces, n_times, every, n_lines, LANES: tl.constexpr
 ):
@@ -80,6 +86,7 @@ def march(
 
 
 @triton.jit
+@no_type_check
 def march_back(
     up,
     down,

@@ -1,0 +1,137 @@
+"""Sampled speckle: the echoes of single scatterers, with the carrier, fixed to the tissue.
+
+The model whose mean over the scatterers' phases is the expected image. A scatterer at scanline coordinate s,
+depth d and elevation y adds to sample k of scanline l
+
+    sqrt(power(s, d) / (density V(d))) exp(-x^2 / (2 sx^2) - y^2 / (2 sy^2) - (d_k - d)^2 / (2 sz^2))
+        exp(i (phi - 2 pi f0 2 d / c))
+
+with x the distance from the scanline, (l - s) times the spacing of scanlines at depth d, sx, sy and sz the
+widths of beam, slice and pulse there (`beam`), phi the scatterer's own phase, and V = pi^(3/2) sx sy sz the
+integral of the squared profile. In uniform tissue the mean of ``|iq|^2`` is the power.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+import torch
+from jaxtyping import Complex, Float, Float64
+from torch import Tensor
+
+from diffus.checks import require_one_of, require_positive
+from diffus.imaging import speckle_reference
+from diffus.imaging.point_spread import PointSpread
+from diffus.imaging.scatterers import scatterer_rows
+from diffus.probe import ConvexProbe, LinearProbe, PhasedProbe, Probe, RadialProbe
+from diffus.propagation import BACKENDS
+
+KNOWN_PROBES = (ConvexProbe, LinearProbe, PhasedProbe, RadialProbe)
+
+DEVELOPED = 2.5
+"""Scatterers in the smallest resolution cell (V above) for fully developed speckle.
+
+Intensity then exceeds <I^2> / <I>^2 = 2 by about 0.02, and envelope mean / std is within 0.01 of 1.913; found by
+simulation (tests/imaging/test_speckle.py). Elsewhere in the image the cell is larger.
+"""
+
+
+def scattered_iq(
+    power: Float[Tensor, "B S N"],
+    probe: Probe,
+    world_from_probe: Float64[Tensor, "B 4 4"],
+    *,
+    seed: int = 0,
+    scatterers_per_mm3: float | None = None,
+    backend: str = "auto",
+) -> Complex[Tensor, "B S N"]:
+    """Complex echo of the scatterers, demodulated at the centre frequency.
+
+    A trace of the received signal at time ``t = 2 d / c`` is ``Re(iq exp(+2 pi i f0 t))``. Gradients flow to
+    the power and, by the reference, to the probe's fields; none flows to the pose, with which phases turn too
+    fast (once for each half wavelength of depth).
+
+    Args:
+        power: expected power scattered from each cell, the mean of ``|iq|^2`` in uniform tissue; interpolated
+            bilinearly between cells.
+        probe: where scanlines run, and the widths of pulse and beam.
+        world_from_probe: poses.
+        seed: another seed is another tissue of the same kind; taken modulo 2^32.
+        scatterers_per_mm3: by default `developed_density` of the probe. With few in a resolution cell speckle is
+            sparse: its brightest spots are brighter than Rayleigh statistics have them.
+        backend: ``"torch"`` is the reference; ``"numba"`` serves the CPU where no field of the probe wants a
+            gradient; ``"triton"`` is the reference on the GPU.
+
+    Raises:
+        ValueError: for a density that is not above zero, a probe of one scanline, a power of another shape than
+            the probe's image, or a backend that cannot serve the call, with the reason.
+    """
+    _check_shapes(power, probe, world_from_probe)
+    density = developed_density(probe) if scatterers_per_mm3 is None else float(scatterers_per_mm3)
+    require_positive("scattered_iq", scatterers_per_mm3=density)
+    chosen = _resolve(backend, power, probe)
+    spread = PointSpread.of(probe, power.device)
+    side = density ** (-1 / 3)
+    poses = world_from_probe.detach().to(power.device, torch.float64)
+    strength = poses.new_tensor(1 / math.sqrt(density))
+    images = []
+    for image, probe_from_world in zip(power, torch.linalg.inv(poses), strict=True):
+        rows = scatterer_rows(probe, spread.detach(), probe_from_world, side)
+        probe_from_cell = probe_from_world.clone()
+        probe_from_cell[:3, :3] *= side
+        arguments = (image, probe, spread, probe_from_cell, rows, strength, seed)
+        if chosen == "numba":
+            from diffus.imaging import numba_speckle
+
+            images.append(numba_speckle.scatter(*arguments))
+        else:
+            images.append(speckle_reference.scatter(*arguments))
+    return torch.view_as_complex(torch.stack(images))
+
+
+def developed_density(probe: Probe) -> float:
+    """Fewest scatterers per mm^3 that make speckle fully developed all over the image.
+
+    Rounded up to a tenth of a decade, so that a slight change of the probe leaves the tissue as it is.
+    """
+    least = DEVELOPED / float(PointSpread.of(probe).volume_mm3.detach().min())
+    return 10 ** (math.ceil(10 * math.log10(least)) / 10)
+
+
+def _check_shapes(power: Tensor, probe: Probe, poses: Tensor) -> None:
+    expected = (len(poses), probe.n_scanlines, probe.n_samples)
+    if tuple(power.shape) != expected:
+        raise ValueError(
+            f"power: expected shape {expected} (poses, scanlines, samples of the probe), got {tuple(power.shape)}"
+        )
+    if probe.n_scanlines < 2:
+        raise ValueError("sampled speckle needs a probe of at least 2 scanlines: one alone has no lateral scale")
+
+
+def _resolve(backend: str, power: Tensor, probe: Probe) -> str:
+    require_one_of("backend", backend, BACKENDS)
+    if backend == "numba" or (backend == "auto" and power.device.type == "cpu"):
+        reason = _why_not_numba(power, probe)
+        if not reason:
+            return "numba"
+        if backend == "numba":
+            raise ValueError(
+                f"backend 'numba' cannot serve this call: {reason}; use backend='torch' or 'auto'"
+            )
+    return "torch"
+
+
+def _why_not_numba(power: Tensor, probe: Probe) -> str | None:
+    """Why the kernel cannot serve a call, or None where it can."""
+    if power.device.type != "cpu":
+        return f"it runs on the CPU, and the power is on {power.device.type}"
+    if power.dtype not in {torch.float32, torch.float64}:
+        return f"it computes in float32 and float64, and the power is {str(power.dtype)[6:]}"
+    if torch.is_grad_enabled():
+        wanted = [f.name for f in fields(probe) if getattr(getattr(probe, f.name), "requires_grad", False)]
+        if wanted:
+            return f"it gives no gradient to the probe, and {', '.join(wanted)} wants one"
+    if type(probe) not in KNOWN_PROBES:
+        return f"it does not know the scanlines of a {type(probe).__name__}"
+    return None

@@ -1,0 +1,102 @@
+"""Sampled speckle in plain PyTorch: the reference, for every device and every gradient."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from diffus.imaging.gain import SILENCE
+from diffus.imaging.point_spread import REACH, PointSpread
+from diffus.imaging.scan_conversion import sample_scanlines
+from diffus.imaging.scatterers import ScattererRows, scatterers_in
+from diffus.probe import Probe
+
+ROWS_AT_ONCE = 1024
+
+
+def scatter(
+    power: Float[Tensor, "S N"],
+    probe: Probe,
+    spread: PointSpread,
+    probe_from_cell: Float64[Tensor, "4 4"],
+    rows: ScattererRows,
+    strength: Float64[Tensor, ""],
+    seed: int,
+) -> Float[Tensor, "S N 2"]:
+    """Real and imaginary part of what all scatterers of some rows of cells send back to one pose.
+
+    With gradients the contributions are formed again in the backward pass, which bounds the memory.
+
+    Args:
+        power: expected power scattered from each cell of the image.
+        probe: where scanlines run.
+        spread: profile of pulse and beam.
+        probe_from_cell: from lattice coordinates to mm in the probe's frame.
+        rows: the cells.
+        strength: amplitude of a scatterer, ``1 / sqrt(density)``.
+        seed: see `scatterers.hash_cells`.
+    """
+    field = power.new_zeros(power.numel(), 2)
+    for cells in rows.cells(ROWS_AT_ONCE):
+        arguments = (power, probe, spread, probe_from_cell, cells, strength, seed)
+        if torch.is_grad_enabled() and (power.requires_grad or spread.requires_grad):
+            place, parts = checkpoint(_contributions, *arguments, use_reentrant=False)  # pyright: ignore
+        else:
+            place, parts = _contributions(*arguments)
+        field = field.index_add(0, place, parts)
+    return field.reshape(*power.shape, 2)
+
+
+def _contributions(
+    power: Float[Tensor, "S N"],
+    probe: Probe,
+    spread: PointSpread,
+    probe_from_cell: Float64[Tensor, "4 4"],
+    cells: Int64[Tensor, "M 3"],
+    strength: Float64[Tensor, ""],
+    seed: int,
+) -> tuple[Int64[Tensor, " places"], Float[Tensor, "places 2"]]:
+    """Index in the flat image and complex value of everything that the scatterers of some cells add to it."""
+    n_samples = power.shape[1]
+    places, turns = scatterers_in(cells, seed)
+    x, y, z = (places @ probe_from_cell[:3, :3].T + probe_from_cell[:3, 3]).unbind(-1)
+    line, depth = probe.scanline_coordinates(x, z)
+    sample = depth / spread.step_mm - 0.5
+    off_plane = y * spread.at(spread.per_elevation_mm, sample)
+    seen = spread.sees(line.detach(), depth.detach()) & (y.abs() <= spread.at(spread.elevation_reach_mm(), sample))
+    line, depth, sample, off_plane, turns = (t[seen] for t in (line, depth, sample, off_plane, turns))
+
+    per_line = spread.at(spread.per_line, sample)
+    lines, across = _taps(line, per_line, spread.lines_reached(per_line))
+    samples, along = _taps(sample, spread.per_sample, (REACH / spread.per_sample.detach()).expand_as(sample))
+    if spread.wraps:
+        lines = lines % spread.n_scanlines
+    lines_within = (lines >= 0) & (lines < spread.n_scanlines)
+    samples_within = (samples >= 0) & (samples < n_samples)
+    profile = (across * lines_within)[:, :, None] * (along * samples_within)[:, None]
+
+    gain = strength * torch.exp(-0.5 * off_plane**2) / spread.at(spread.volume_mm3, sample).sqrt()
+    at_scatterer = sample_scanlines(power[None], line.to(power), sample.to(power), spread.wraps)[0]
+    amplitude = gain.to(power) * torch.sqrt(at_scatterer + SILENCE**2)
+    phase = 2 * math.pi * torch.remainder(turns - spread.turns_per_mm * depth, 1.0)
+    phasor = torch.stack([phase.cos(), phase.sin()], dim=-1).to(power)
+    parts = (amplitude[:, None] * phasor)[:, None, None] * profile.to(power)[..., None]
+    place = lines.clamp(0, spread.n_scanlines - 1)[:, :, None] * n_samples + samples.clamp(0, n_samples - 1)[:, None]
+    return place.flatten(), parts.reshape(-1, 2)
+
+
+def _taps(
+    centre: Float64[Tensor, " M"], per_step: Float64[Tensor, "*M"], reach: Float64[Tensor, " M"]
+) -> tuple[Int64[Tensor, "M taps"], Float64[Tensor, "M taps"]]:
+    """Whole numbers within reach of each centre, and the Gaussian there; 0 where a row has fewer than others."""
+    middle = centre.detach()
+    first = (middle - reach).ceil().long()
+    count = (middle + reach).floor().long() - first + 1
+    offset = torch.arange(int(count.max()) if len(count) else 0, device=centre.device)
+    taps = first[:, None] + offset
+    distance = (taps - centre[:, None]) * per_step.reshape(-1, 1)
+    return taps, torch.exp(-0.5 * distance**2) * (offset < count[:, None])
