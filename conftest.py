@@ -1,13 +1,30 @@
-"""Runs the Python examples of README.md and docs/."""
+"""Shape annotations are enforced in the tests, and the Python examples of README.md and docs/ are run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
+
+SOURCE = Path(__file__).parent / "src"
+KERNELS = ("_numba", "_simd", "_triton", "triton_backend")
+"""What Numba and Triton compile cannot be wrapped."""
+
+
+def checked_modules() -> list[str]:
+    """Every module of diffus whose annotations can be enforced; not packages, which would bring all within."""
+    paths = (path for path in sorted(SOURCE.rglob("*.py")) if not path.stem.startswith(("__", *KERNELS)))
+    return [".".join(path.relative_to(SOURCE).with_suffix("").parts) for path in paths]
+
+
+# The numeric tower lets an int stand where a float is asked for, as Python itself does.
+jaxtyping.install_import_hook(
+    checked_modules(), "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)
 
 
 @pytest.fixture(scope="module")

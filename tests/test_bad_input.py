@@ -7,6 +7,7 @@ command line one line on standard error, exit status 2, nothing written.
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from tests.scenes import IDENTITY, PROBES, textured
+from tests.support import as_users_run
 
 from diffus import ConvexProbe, Medium, PhasedProbe, RenderSettings, Volume, pose, preset, render
 from diffus.cli import main
@@ -102,15 +104,14 @@ def refused_in_one_line(arguments: list[str], message: str, folder: Path, capfd)
     out = folder / "out"
     if arguments[0] != "info" and "--out" not in arguments:
         arguments = [*arguments, "--out", str(out)]
-    assert main(arguments) == 2
+    with as_users_run():
+        assert main(arguments) == 2
     said = capfd.readouterr()
     assert said.out == ""
     lines = said.err.strip().splitlines()
     assert len(lines) == 1, said.err
     assert lines[0].startswith("diffus: ")
     assert "Traceback" not in said.err
-    import re
-
     assert re.search(message, lines[0]), lines[0]
     assert not out.exists()
 
@@ -280,7 +281,7 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
 @pytest.mark.parametrize("name", CALLS)
 def test_calls_refuse(name: str) -> None:
     call, message = CALLS[name]
-    with pytest.raises(ValueError, match=message):
+    with as_users_run(), pytest.raises(ValueError, match=message):
         call()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.scenes import IDENTITY
+from tests.support import as_users_run
 
 import diffus
 from diffus import TISSUES, Medium, TissueMaps, Volume
@@ -121,7 +122,7 @@ def test_gradient_reaches_separate_maps_more_than_once() -> None:
 )
 def test_refuses_bad_maps(change: dict, message: str) -> None:
     good = {name: torch.ones(SHAPE) for name in CHANNELS} | {"world_from_voxel": IDENTITY}
-    with pytest.raises(ValueError, match=message):
+    with as_users_run(), pytest.raises(ValueError, match=message):
         Medium(**(good | change))
 
 

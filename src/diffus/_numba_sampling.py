@@ -3,7 +3,6 @@
 Nothing is stored but the results: a position is formed where it is used, ``o + d z_k + a y_ek``, in float64. The
 adjoint forms it again.
 """
-# ruff: noqa: PLR0917 - kernels take their arrays by position
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """`_numba_sampling` behind PyTorch, differentiable once."""
-# ruff: noqa: PLR0917 - autograd passes by position
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any
 
 from torch import Tensor
 
@@ -69,7 +69,7 @@ class RenderSettings:
             return self.tgc_db_per_cm
         return 2 * MEAN_BRAIN_ATTENUATION_DB_PER_CM_MHZ * probe.frequency_mhz**self.attenuation_exponent
 
-    def with_options(self, **changes: Any) -> Self:
+    def with_options(self, **changes: Any) -> RenderSettings:
         """A copy with some fields changed.
 
         Raises:
@@ -80,7 +80,7 @@ class RenderSettings:
             require_one_of("RenderSettings field", name, known)
         return replace(self, **changes)
 
-    def of_poses(self, which: slice) -> Self:
+    def of_poses(self, which: slice) -> RenderSettings:
         """Settings for some of the poses: fields with one value a pose are narrowed."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         by_pose = {k: v[which] for k, v in values.items() if isinstance(v, Tensor) and v.ndim == 1}

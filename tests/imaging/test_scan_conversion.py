@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.scenes import PROBES
+from tests.support import as_users_run
 
 from diffus import Probe, RadialProbe
 from diffus.imaging.scan_conversion import PixelGrid, field_of_view, sample_scanlines, to_cartesian
@@ -81,5 +82,5 @@ def test_probe_from_pixel_places_columns_and_rows() -> None:
     ],
 )
 def test_refuses_impossible_grids(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with as_users_run(), pytest.raises(ValueError, match=message):
         PixelGrid.around(PROBES["linear"], **options)

@@ -3,7 +3,6 @@
 None of these shares a formula with the product: one solves the boundary conditions of all interfaces at
 each frequency, one steps Newton's and Hooke's laws on a staggered grid, the rest are series on paper.
 """
-# ruff: noqa: PLR0917 - a table of cases has many columns
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Two backends side by side: values and gradients of one and the same sum over the echoes."""
-# ruff: noqa: PLR0917 - a table of cases has many columns
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Parity between backends in values and gradients, shapes and memory layouts, and what is chosen."""
-# ruff: noqa: PLR0917 - a table of cases has many columns
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ import torch
 from tests.oracles.media import random_loss, random_medium
 from tests.propagation.parity import assert_parity, values_and_gradients
 
-from diffus.propagation import _numba, echoes, numba_backend, resolve_backend
+from diffus.propagation import echoes, numba_backend, resolve_backend
 
 TISSUES = torch.tensor([1.568, 1.616, 1.515, 5.369, 0.0004, 7.8, 1.473])
 
@@ -146,14 +145,3 @@ def test_half_precision_runs_on_the_reference():
     half = echoes(impedance.bfloat16())
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), echoes(impedance), rtol=0, atol=0.02)
-
-
-def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
-    def without_cache(**options):
-        if options.pop("cache", False):
-            raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: (function, options)
-
-    monkeypatch.setattr(_numba, "njit", without_cache)
-    function, options = _numba.compiled(abs)
-    assert function is abs and options["nogil"]

@@ -25,9 +25,10 @@ RADII_MM = torch.tensor([58.0, 74.0, 56.0])
 
 @dataclass(frozen=True)
 class Phantom:
-    """Fractions of the tissues of a brain, and of skull and scalp about it."""
+    """Fractions of the tissues of a brain, and of skull and scalp about it; how much of the CSF is ventricle."""
 
     fractions: dict[str, Tensor]
+    ventricle: Tensor
     world_from_voxel: Tensor
 
     @property
@@ -86,13 +87,14 @@ def phantom(spacing_mm: float = 2.0, *, head: bool = True, supersample: int = 2)
     if head:
         labels["skull"] = (depth <= -3) & (depth > -11)
         labels["scalp"] = (depth <= -11) & (depth > -17)
-    pooled = {
-        name: torch.nn.functional.avg_pool3d(label[None, None].float(), supersample)[0, 0]
-        for name, label in labels.items()
-    }
+
+    def pool(label: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool3d(label[None, None].float(), supersample)[0, 0]
+
+    pooled = {name: pool(label) for name, label in labels.items()}
     affine = torch.diag(torch.tensor([spacing_mm, spacing_mm, spacing_mm, 1.0], dtype=torch.float64))
     affine[:3, 3] = -spacing_mm * (torch.tensor(sizes, dtype=torch.float64) - 1) / 2
-    return Phantom(pooled, affine)
+    return Phantom(pooled, pool(ventricle), affine)
 
 
 def dice(a: Tensor, b: Tensor) -> float:

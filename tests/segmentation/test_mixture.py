@@ -14,6 +14,7 @@ from diffus.mixing import mix_tissues
 from diffus.segmentation.brain import brain_mask
 from diffus.segmentation.classes import TissueClasses
 from diffus.segmentation.mixture import fit_tissue_classes
+from diffus.segmentation.morphology import dilate
 
 nilearn = pytest.importorskip("nilearn", reason="the MNI brain is read from nilearn")
 
@@ -37,8 +38,8 @@ def backscatter(classes: TissueClasses, volumes: dict[str, Volume], mask: Volume
     return mix_tissues(fractions, names, "water", open_fluid=classes.open_fluid(mask))[..., 2]
 
 
-# Mean absolute error allowed for CSF, grey and white matter at 3 % noise. On T1 grey and white lie ten standard
-# deviations apart, on FLAIR six, and there CSF with grey matter crosses the level of white.
+# Mean absolute error allowed for CSF, grey and white matter at 3 % noise. On T1 grey and white lie ten
+# standard deviations apart, on FLAIR eight, and there CSF with grey matter crosses the level of white.
 ALLOWED = {
     "t1": (0.03, 0.06, 0.04),
     "cet1": (0.03, 0.09, 0.08),
@@ -93,21 +94,19 @@ def test_slabs_join_without_a_seam(brain: Phantom) -> None:
 
 def test_ventricles_are_black_their_walls_are_no_cortex_and_sulci_are_bright(brain: Phantom) -> None:
     mask = masked(brain)
-    x, y, z = ((torch.arange(n) - (n - 1) / 2) * 2.0 for n in mask.shape)
-    r = ((x.abs()[:, None, None] - 12) / 7) ** 2 + (y[None, :, None] / 24) ** 2 + (z[None, None, :] / 9) ** 2
+    ventricle = brain.ventricle
+    wall = dilate(ventricle > 0, (2.0,) * 3, 2.0) & (ventricle < 1)
+    sulcus = (brain.fractions["csf"] > 0.2) & (brain.fractions["grey_matter"] > 0.2)
+    sulcus &= (brain.brain > 0.99) & (ventricle == 0)
     for contrast in ("t1", "t2", "flair"):
         volumes = {contrast: brain.mri(contrast, noise=0.02)}
         classes = fit_tissue_classes(volumes, mask)
         found, echo = by_name(classes, volumes, mask), backscatter(classes, volumes, mask)
         white = float(echo[brain.fractions["white_matter"] == 1].median())
-        assert float(echo[r < 0.6].median()) < 0.2 * white
-        wall = (r > 0.8) & (r < 1.6)
+        assert float(echo[ventricle == 1].median()) < 0.2 * white, contrast
         assert float(found["grey_matter"][wall].mean()) < 0.08, contrast
         assert float(echo[wall].max()) < 2 * white, contrast
-        sulcus = (
-            (brain.fractions["csf"] > 0.2) & (brain.fractions["grey_matter"] > 0.2) & (brain.brain > 0.99)
-        )
-        assert float(echo[sulcus & (r > 4)].median()) > 2 * white, contrast
+        assert float(echo[sulcus].median()) > 2 * white, contrast
 
 
 @pytest.mark.parametrize(("contrast", "name"), [("cet1", "enhancing"), ("flair", "lesion")])
@@ -150,7 +149,7 @@ def test_the_mni_template_against_its_own_maps() -> None:
         assert float(torch.corrcoef(torch.stack([ours, theirs]))[0, 1]) > correlation, name
 
 
-BOUNDS = {"csf": (0.1, 0.8), "grey_matter": (0.2, 0.7), "white_matter": (0.15, 0.85)}
+BOUNDS = {"csf": (0.06, 0.9), "grey_matter": (0.15, 0.87), "white_matter": (0.12, 0.9)}
 """Mean absolute difference and correlation."""
 
 
@@ -158,7 +157,9 @@ def test_case_24_has_its_ventricle_sulci_and_lesion(shared_data: Path) -> None:
     t1 = Volume.load(shared_data / "resect" / "Case24-T1-inUS-0.5mm.nii.gz")
     flair = Volume.load(shared_data / "resect" / "Case24-FLAIR-inUS-0.5mm.nii.gz")
     mask = brain_mask(t1, "cet1")
-    ventricle = (slice(4, 20), slice(92, 100), slice(30, 40))
+    # The lateral ventricle fills a corner of the box: fluid is dark on both, and nothing else there is.
+    ventricle = (flair.data < 45) & (t1.data < 260)
+    ventricle[34:], ventricle[:, :66] = False, False
     for volumes in ({"cet1": t1}, {"flair": flair}, {"cet1": t1, "flair": flair}):
         classes = fit_tissue_classes(volumes, mask)
         found, echo = by_name(classes, volumes, mask), backscatter(classes, volumes, mask)
@@ -171,7 +172,7 @@ def test_case_24_has_its_ventricle_sulci_and_lesion(shared_data: Path) -> None:
         assert float(echo[fissure].quantile(0.75)) > 2 * white, list(volumes)
         assert 0.02 < float(found["csf"][mask.data].mean()) < 0.1
         if "flair" in volumes:
-            assert float(found["lesion"][flair.data > 250].mean()) > 0.5
+            assert float(found["lesion"][(flair.data > 235) & mask.data].mean()) > 0.5
             assert float(found["lesion"][mask.data].mean()) < 0.01
 
 

@@ -4,7 +4,6 @@ Depth is cut into bands, one for each thread. A band goes through all rows of ce
 and adds to a tile of its own: every sample is the sum of the same numbers in the same order whatever the number
 of bands. The adjoint gathers instead, each scatterer in the band that it lies in.
 """
-# ruff: noqa: PLR0917 - kernels take their arrays by position
 
 from __future__ import annotations
 

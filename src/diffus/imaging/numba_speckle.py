@@ -1,5 +1,4 @@
 """`_numba_speckle` behind PyTorch, differentiable once in the power."""
-# ruff: noqa: PLR0917 - autograd passes by position
 
 from __future__ import annotations
 

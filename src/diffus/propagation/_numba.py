@@ -19,16 +19,15 @@ with cells that change nothing on either side.
 
 Numba compiles the functions' own code: ``no_type_check`` keeps the tests' shape checks from wrapping them.
 """
-# ruff: noqa: PLR0917 - kernels take their arrays by position
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
 from numba import njit
 
+from diffus.kernels import compiled
 from diffus.propagation._simd import LINE_BYTES, add_product, load, spread, store, subtract_product
 from diffus.propagation.checkpoints import CELL_STEPS
 
@@ -36,14 +35,6 @@ FIRST = 8
 """Place of interface 0."""
 MARGIN = 16
 """Places in all that are no interface."""
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile for the machine; keep the result on disk where Numba finds a folder it may write to."""
-    try:
-        return njit(nogil=True, error_model="numpy", boundscheck=False, cache=True)(function)
-    except RuntimeError:  # "no locator available": neither the package's folder nor the user's can be written
-        return njit(nogil=True, error_model="numpy", boundscheck=False)(function)
 
 
 @njit(inline="always")

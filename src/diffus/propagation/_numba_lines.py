@@ -2,7 +2,6 @@
 
 A block is one vector of scanlines; the last one is filled up by repeating the last scanline.
 """
-# ruff: noqa: PLR0917 - kernels take their arrays by position
 
 from __future__ import annotations
 
@@ -10,7 +9,8 @@ from typing import no_type_check
 
 import numpy as np
 
-from diffus.propagation._numba import FIRST, MARGIN, aligned_zeros, compiled, march, march_back
+from diffus.kernels import compiled
+from diffus.propagation._numba import FIRST, MARGIN, aligned_zeros, march, march_back
 from diffus.propagation._numba_scaled import lets_through, march_back_scaled, scaled_coefficients
 from diffus.propagation._simd import (
     LINE_BYTES,

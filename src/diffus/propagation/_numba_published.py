@@ -1,5 +1,4 @@
 """The published system on the CPU: the recursion of `layered.published_echoes`, a block at a time."""
-# ruff: noqa: PLR0917 - kernels take their arrays by position
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from diffus.propagation._numba import compiled
+from diffus.kernels import compiled
 from diffus.propagation._numba_lines import packed, unpack
 from diffus.propagation._simd import LINE_BYTES
 

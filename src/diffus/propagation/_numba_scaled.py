@@ -9,7 +9,6 @@ with ``a = r c^2 / Q`` and ``b = r Q / c'^2`` for the inverse, and with 1 / Q fo
 is c below the interface. The price is range: c and Q both must stay well above the smallest number. See
 `_numba` for the rest.
 """
-# ruff: noqa: PLR0917 - kernels take their arrays by position
 
 from __future__ import annotations
 
@@ -17,7 +16,8 @@ from typing import no_type_check
 
 import numpy as np
 
-from diffus.propagation._numba import FIRST, MARGIN, aligned_zeros, compiled
+from diffus.kernels import compiled
+from diffus.propagation._numba import FIRST, MARGIN, aligned_zeros
 from diffus.propagation._simd import (
     LINE_BYTES,
     add_product,

@@ -5,7 +5,6 @@ registers from one cell to the next. So they are said outright: a Numba type who
 and the few operations needed. LLVM splits the vector where the machine's are narrower, so that this is
 right everywhere and fastest where a register holds a cache line.
 """
-# ruff: noqa: PLR0917 - kernels take their arrays by position
 
 from __future__ import annotations
 

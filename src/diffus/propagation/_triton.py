@@ -4,7 +4,6 @@ The same cells in the same order as the CPU's (see `_numba`, whose names these a
 through its own scanline, so that threads never wait for each other. Arrays are (places, lines), scanlines
 side by side in memory. Numbers are carried in the arrays' own dtype.
 """
-# ruff: noqa: PLR0917 - Triton kernels take their arrays by position
 
 from __future__ import annotations
 

@@ -1,24 +1,15 @@
-"""The CPU kernels behind PyTorch: differentiable once, threads of our own.
-
-Threads are plain Python threads around kernels that release the GIL, as many as PyTorch uses. Numba's own
-would abort the process in a forked child (a data loader's worker) under OpenMP, and on concurrent calls under
-its work queue.
-"""
-# ruff: noqa: PLR0917 - autograd passes by position
+"""The CPU kernels behind PyTorch: differentiable once, shared among threads by blocks of scanlines."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from diffus.kernels import run_shared
 from diffus.propagation import _numba_lines, _numba_published, layered
 from diffus.propagation._simd import LINE_BYTES
 from diffus.propagation.checkpoints import CELL_STEPS, FLOOR, rows_kept, steps_between_checkpoints
@@ -117,18 +108,5 @@ def _blocks(lines: Tensor) -> int:
 
 def _over_blocks(kernel: Callable[..., Any], work: Tensor, *arguments: Any) -> None:
     """Share the blocks of scanlines among the threads; ``work`` is (B, T)."""
-    arrays = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
     n_blocks = _blocks(work)
-    worth = work.numel() * work.shape[1] >= _WORTH_THREADS
-    n_threads = min(torch.get_num_threads(), n_blocks) if worth else 1
-    bounds = [n_blocks * i // n_threads for i in range(n_threads + 1)]
-    shares = list(pairwise(bounds))
-    others = [_pool(os.getpid(), n_threads).submit(kernel, *arrays, share) for share in shares[1:]]
-    kernel(*arrays, shares[0])
-    for other in others:
-        other.result()
-
-
-@lru_cache(maxsize=4)
-def _pool(_process: int, n_threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads - 1, thread_name_prefix="diffus-lattice")
+    run_shared(kernel, n_blocks, *arguments, alone=work.numel() * work.shape[1] < _WORTH_THREADS)

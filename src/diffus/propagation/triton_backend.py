@@ -3,7 +3,6 @@
 What is linear in the number of interfaces (coefficients before, gradients after) is left to PyTorch on the
 same device; the kernels do what is quadratic.
 """
-# ruff: noqa: PLR0917 - autograd passes by position
 
 from __future__ import annotations
 

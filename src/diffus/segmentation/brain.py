@@ -120,12 +120,14 @@ def _levels(coarse: Volume, contrast: str) -> _Levels:
         sample = data.flatten()
     dark, top = _quantiles(sample, (0.02, 0.98))
     if not top > dark:
-        raise ValueError(f"no brain found: the volume is constant ({dark:g}) apart from a few voxels; {HINT}")
+        raise ValueError(
+            f"no brain found: the volume is constant ({dark:g}) apart from its background; {HINT}"
+        )
     head = data > dark + 0.1 * (top - dark)
     ball = _upper_head_ball(coarse, head)
     median, upper, highest = _quantiles(data[ball], (0.5, 0.75, 0.95))
     # Fat and veins lie above brain on T1 and FLAIR; on T2 the brightest is CSF, which is to be kept.
-    ceiling = torch.inf if contrast == "t2" else dark + 1.2 * (highest - dark)
+    ceiling = torch.inf if contrast == "t2" else dark + 1.4 * (highest - dark)
     return _Levels(dark, dark + TISSUE_LEVEL * (median - dark), upper, ceiling)
 
 
@@ -183,7 +185,7 @@ def _fill_cut_ventricles(found: Bool[Tensor, "I J K"]) -> Bool[Tensor, "I J K"]:
 
 
 def _stripped_outline(
-    volume: Volume, coarse: Volume, found: Bool[Tensor, "I J K"], factors: Factors
+    volume: Volume, coarse: Volume, found: Bool[Tensor, "a b c"], factors: Factors
 ) -> Bool[Tensor, "I J K"] | None:
     """The outline of a volume stripped of its skull: all that is not background, if that is brain."""
     background = coarse.data == volume.data.min()

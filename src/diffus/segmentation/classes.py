@@ -95,7 +95,7 @@ class TissueClasses:
         inside = mask.data[low:high] != 0
         features = torch.stack(
             [
-                normalisation.planes(volumes[name], low, high)[inside]
+                normalisation.within(volumes[name], inside, low)
                 for name, normalisation in zip(self.contrasts, self.normalisations, strict=True)
             ],
             dim=1,

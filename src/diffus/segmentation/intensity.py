@@ -13,7 +13,7 @@ from diffus.sampling import sample_trilinear
 from diffus.segmentation.grid import Factors, average_down, coarsening_factors, sample_up
 from diffus.volume import Volume
 
-BIAS_GRID_MM = 4.0
+BIAS_GRID_MM = 6.0
 """Spacing of the grid on which the bias field is estimated and kept."""
 
 BIAS_LENGTH_MM = 80.0
@@ -50,6 +50,13 @@ class Normalisation:
         )
         return gain.mul_(volume.data[start:stop])
 
+    def within(self, volume: Volume, where: Bool[Tensor, "slab J K"], start: int) -> Float[Tensor, " n"]:
+        """Normalised intensities of chosen voxels of the planes from ``start`` on."""
+        stop = start + len(where)
+        bias = sample_up(self.log_bias, self.factors, volume.shape, start, stop)[where]
+        values = volume.data[start:stop][where].to(torch.float32)
+        return values * bias.neg_().exp_().div_(self.scale)
+
     def averaged(self, volume: Volume, factors: Factors) -> Float[Tensor, "a b c"]:
         """Normalised intensities on the grid of `grid.average_down`."""
         return average_down(volume, factors, lambda start, stop: self.planes(volume, start, stop)).data
@@ -67,16 +74,18 @@ def spread_over(mask: Bool[Tensor, "I J K"], count: int) -> Int64[Tensor, "n 3"]
     step = max(1, -(-int(per_plane.sum()) // count))
     seen, chosen = 0, []
     for i, size in enumerate(per_plane.tolist()):
+        if size == 0:
+            continue
         places = mask[i].nonzero()[(-seen) % step :: step]
         chosen.append(torch.cat([torch.full((len(places), 1), i), places], dim=1))
         seen += size
-    return torch.cat(chosen)
+    return torch.cat(chosen) if chosen else torch.empty(0, 3, dtype=torch.int64)
 
 
 def fit_normalisation(volume: Volume, mask: Volume) -> Normalisation:
     """Estimate the bias field inside a mask by N4 (Tustison et al., IEEE TMI 29, 2010), and the scale.
 
-    N4 runs on averages over about 4 mm with one level of a coarse spline: seconds, and a few megabytes.
+    N4 runs on averages over about 6 mm with one level of a coarse spline: seconds, and a few megabytes.
 
     Args:
         volume: the MRI.

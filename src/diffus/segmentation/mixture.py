@@ -60,8 +60,8 @@ def fit_tissue_classes(volumes: Mapping[str, Volume], mask: Volume) -> TissueCla
     samples = torch.stack(values, dim=1)
     contrasts = [contrast_named(name) for name in volumes]
     levels = [[contrast.level(tissue) for contrast in contrasts] for tissue in BASE_CLASSES]
-    # On one contrast a voxel between CSF and white matter cannot be told from grey matter; on two it can.
-    pairs = ((CSF, GREY), (GREY, WHITE)) + (((CSF, WHITE),) if len(contrasts) > 1 else ())
+    # CSF borders on white matter in ventricles alone, and there the fractions are taken without grey matter.
+    pairs = ((CSF, GREY), (GREY, WHITE))
     means = torch.tensor(levels, dtype=torch.float64)
     coarse = CoarseBrain.of(volumes, mask, normalisations)
     base, fluid = torch.ones(len(samples), dtype=torch.bool), None

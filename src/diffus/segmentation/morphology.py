@@ -104,10 +104,10 @@ def _tensor(image: sitk.Image) -> Tensor:
     )
 
 
-def _pad(mask: Mask, margin: int, mode: str) -> Mask:
+def _pad(mask: Mask, margin: int, mode: str) -> Bool[Tensor, "a b c"]:
     padded = torch.nn.functional.pad(mask[None, None].to(torch.float32), [margin] * 6, mode=mode)
     return padded[0, 0] > 0.5
 
 
-def _unpad(mask: Mask, margin: int) -> Mask:
+def _unpad(mask: Bool[Tensor, "a b c"], margin: int) -> Mask:
     return mask[margin:-margin, margin:-margin, margin:-margin]
