@@ -16,7 +16,7 @@ KERNELS = ("_numba", "_simd", "_triton", "triton_backend")
 
 
 def checked_modules() -> list[str]:
-    """Every module of diffus whose annotations can be enforced; not packages, which would bring all within."""
+    """Every module whose annotations can be enforced; not packages, which would bring all within."""
     paths = (path for path in sorted(SOURCE.rglob("*.py")) if not path.stem.startswith(("__", *KERNELS)))
     return [".".join(path.relative_to(SOURCE).with_suffix("").parts) for path in paths]
 

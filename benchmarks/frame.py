@@ -14,13 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
 import diffus
-from diffus.imaging.formation import form_envelope
+from diffus.imaging.formation import expected_envelope, interface_amplitude
 from diffus.imaging.gain import compress
 from diffus.render import echo_strengths
 from diffus.scanline_sampling import sample_scanline_medium, scanline_index
@@ -44,10 +45,10 @@ def median_ms(functions: dict[str, Callable[[], object]], repeats: int) -> dict[
 def stages(medium: diffus.Medium, probe: diffus.Probe, at: torch.Tensor) -> dict[str, Callable[[], object]]:
     """Each stage alone on the results of the ones before, then the whole, then the baseline."""
     settings = diffus.RenderSettings()
-    poses = at[None]
+    poses, sampled = at[None], settings.with_options(speckle="sampled")
     lines = sample_scanline_medium(medium, probe, poses)
-    amplitude, power = echo_strengths(lines, probe, settings)
-    envelope = form_envelope(amplitude, power, probe)
+    echo, power = echo_strengths(lines, probe, settings)
+    envelope = expected_envelope(interface_amplitude(echo, probe), power, probe)
     frame = diffus.render(medium, probe, at, settings)
     index = scanline_index(medium, probe, poses)
     # grid_sample wants (x, y, z) of the last, middle and first index, from -1 to 1.
@@ -63,11 +64,12 @@ def stages(medium: diffus.Medium, probe: diffus.Probe, at: torch.Tensor) -> dict
         "baseline: grid_sample": lambda: F.grid_sample(channels_first, points, align_corners=True),
         "sampling": lambda: sample_scanline_medium(medium, probe, poses),
         "propagation": lambda: echo_strengths(lines, probe, settings),
-        "pulse and beam": lambda: form_envelope(amplitude, power, probe),
+        "pulse and beam": lambda: expected_envelope(interface_amplitude(echo, probe), power, probe),
         "TGC and compression": lambda: compress(envelope, probe, settings),
         "scan conversion to 512 x 512": lambda: frame.cartesian(shape=(512, 512)),
         "forward (without scan conversion)": lambda: diffus.render(medium, probe, at, settings),
         "forward + backward to the pose": forward_backward,
+        "forward, sampled speckle": lambda: diffus.render(medium, probe, at, sampled),
     }
 
 
@@ -98,8 +100,9 @@ def batch_growth(repeats: int) -> list[str]:
     probe = diffus.preset("craniotomy").with_options(n_scanlines=128, n_samples=256)
     torch.set_num_threads(2)
     batches = (1, 2, 4, 8)
+    poses = {b: at.repeat(b, 1, 1) for b in batches}
     functions: dict[str, Callable[[], object]] = {
-        str(b): (lambda poses=at.repeat(b, 1, 1): diffus.render(medium, probe, poses)) for b in batches
+        str(b): partial(diffus.render, medium, probe, poses[b]) for b in batches
     }
     times = median_ms(functions, repeats)
     rows = ["| poses | ms | ratio to one pose |", "|---|---|---|"]
@@ -139,9 +142,9 @@ def memory_rows() -> list[str]:
     peak, medium, *shape = (int(word) for word in _python(MEMORY, str(data)))
     over = (peak - medium) / 1e9
     return [
-        f"Peak memory of a {' x '.join(map(str, shape))} head, file to medium, whole process: {peak / 1e9:.2f} GB; "
-        f"the float32 medium is {medium / 1e9:.2f} GB of it, the rest {over:.2f} GB (limit 1.00 GB): "
-        f"ratio to the medium {peak / medium:.2f}."
+        f"Peak memory of a {' x '.join(map(str, shape))} head, file to medium, whole process: "
+        f"{peak / 1e9:.2f} GB; the float32 medium is {medium / 1e9:.2f} GB of it, "
+        f"the rest {over:.2f} GB (limit 1.00 GB): ratio to the medium {peak / medium:.2f}."
     ]
 
 

@@ -1,7 +1,7 @@
-"""Draws the gallery: every kind of input, rendered. ``python docs/gallery.py``
+"""Draws the gallery, every kind of input rendered: ``python docs/gallery.py``.
 
-The embedded brain needs nothing. The other pictures need the real volumes of ``../shared/data`` (or $DIFFUS_DATA), and
-are left as they are, with a word, where those are not at hand.
+The embedded brain needs nothing. The other pictures need the real volumes of ``../shared/data`` (or
+$DIFFUS_DATA), and are left as they are, with a word, where those are not at hand.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def whole_head(
 def case24_view() -> tuple[Probe, Tensor]:
     """Probe and pose of the real sweep's middle, read off the support of the ultrasound volume by hand.
 
-    In the plane of voxel index j = 70 the sector's sides meet at (i, k) = (100.4, 123.9) and open by 48 degrees
-    about the direction of 237.5 degrees from i to k; the face is 21 mm and the far end 61 mm away.
+    In the plane of voxel index j = 70 the sector's sides meet at (i, k) = (100.4, 123.9) and open by 48
+    degrees about the direction of 237.5 degrees from i to k; the face is 21 mm and the far end 61 mm away.
     """
     volume = Volume.load(DATA / "resect" / "Case24-US-before-0.5mm.nii.gz")
     angle, spacing = math.radians(237.5), volume.spacing_mm[0]

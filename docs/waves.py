@@ -1,4 +1,4 @@
-"""Draws what waves do: bone, gas and fluid, and the models side by side. ``python docs/waves.py``"""
+"""Draws what waves do, bone, gas and fluid, and the models side by side: ``python docs/waves.py``."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ SCENES = {
 
 
 def artefacts() -> Figure:
-    """Each scene by primary reflections and by the full response, the face reflecting half of what returns."""
+    """Each scene by primary reflections and by the full response, the face reflecting half."""
     figure = Figure(figsize=(7.5, 13), layout="constrained")
     axes = figure.subplots(len(SCENES), 2, sharex=True, sharey=True)
     for row, (name, (place, face)) in zip(axes, SCENES.items(), strict=True):

@@ -325,3 +325,58 @@ def test_brain_map_gradient_agrees_with_central_differences(
     (gradient,) = torch.autograd.grad(score, leaf)
     predicted = float((gradient * direction).sum())
     assert predicted == pytest.approx(central_difference(along, 1e-4), rel=1e-3)
+
+
+# -------------------------------------------------------------------------------------------- sampled speckle
+
+SAMPLED = PLAIN.with_options(speckle="sampled")
+
+
+def test_sampled_speckle_scatters_about_the_expected_image() -> None:
+    probe = LinearProbe(width_mm=12.0, n_scanlines=32, n_samples=160, depth_mm=20.0, frequency_mhz=5.0)
+    medium = uniform(0.3, backscatter=0.01)
+    expected = render(medium, probe, IDENTITY, PLAIN).envelope[..., 20:-20]
+    images = [
+        render(medium, probe, IDENTITY, SAMPLED.with_options(seed=seed)).envelope[..., 20:-20]
+        for seed in range(6)
+    ]
+    assert not torch.equal(images[0], images[1])
+    ratio = torch.stack([(image**2).mean() for image in images]).mean() / (expected**2).mean()
+    assert abs(10 * math.log10(float(ratio))) < 0.3
+    assert float(images[0].mean() / images[0].std()) < 2.5  # speckle: 1.9 for a level image
+
+
+def test_sampled_speckle_is_the_same_when_seen_twice_and_moves_with_everything() -> None:
+    probe, medium = PROBES["convex"], uniform(0.3, backscatter=0.01)
+    first = render(medium, probe, IDENTITY, SAMPLED).envelope
+    assert torch.equal(first, render(medium, probe, IDENTITY, SAMPLED).envelope)
+    twice = render(medium, probe, torch.stack([IDENTITY, IDENTITY]), SAMPLED).envelope
+    assert torch.equal(twice[1], first[0])
+
+
+def test_interface_and_speckle_keep_their_interference_when_the_probe_is_pushed_in() -> None:
+    probe = LinearProbe(width_mm=8.0, n_scanlines=16, n_samples=400, depth_mm=40.0, frequency_mhz=5.0)
+    step = float(probe.sample_spacing_mm)
+
+    def fields(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return 1.5 + 0.004 * (z > 20).to(z), 0 * z, 0 * z + 0.0005
+
+    medium = medium_of(fields)
+    pushed = pose.exp(torch.tensor([0.0, 0, 0, 0, 0, 3 * step]))
+    before, after = (render(medium, probe, at, SAMPLED).envelope[0, :, 50:-50] for at in (IDENTITY, pushed))
+    assert torch.allclose(before[:, 3:], after[:, :-3], rtol=0.02, atol=0.02 * float(before.max()))
+
+
+def test_gradcheck_medium_through_sampled_speckle() -> None:
+    probe = LinearProbe(width_mm=6.0, n_scanlines=4, n_samples=24, depth_mm=12.0, frequency_mhz=3.0)
+    settings = WIDE.with_options(speckle="sampled")
+    base = textured()
+
+    def image(scale: Tensor) -> Tensor:
+        medium = Medium(
+            base.impedance, base.attenuation * scale[0], base.backscatter * scale[1], base.world_from_voxel
+        )
+        return render(medium, probe, IDENTITY, settings).envelope
+
+    scale = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(image, (scale,), atol=1e-8, rtol=1e-4)

@@ -64,7 +64,8 @@ def test_gradients_agree() -> None:
 def test_a_grid_of_one_voxel_along_an_axis() -> None:
     flat = medium_of(lambda x, y, z: (0 * z + 1.6, 0 * z, 0 * z + 0.01))
     thin = Medium(
-        *(m[:, :1].contiguous() for m in (flat.impedance, flat.attenuation, flat.backscatter)), flat.world_from_voxel
+        *(m[:, :1].contiguous() for m in (flat.impedance, flat.attenuation, flat.backscatter)),
+        flat.world_from_voxel,
     )
     at = pose.exp(torch.tensor([0.0, 0, 0, 0, -20.0, 0], dtype=torch.float64))
     both = [sampled(thin, PROBES["linear"], at[None], backend)[2] for backend in ("numba", "torch")]
@@ -82,7 +83,9 @@ def test_second_derivatives_are_refused_with_a_way_out() -> None:
 def test_the_whole_frame_agrees_between_backends() -> None:
     medium = moved(textured(), TILTED)
     for name, probe in PROBES.items():
-        fast, slow = (render(medium, probe, TILTED, RenderSettings(backend=b)).envelope for b in ("numba", "torch"))
+        fast, slow = (
+            render(medium, probe, TILTED, RenderSettings(backend=b)).envelope for b in ("numba", "torch")
+        )
         assert (fast - slow).abs().max() <= 1e-10 * slow.max(), name
 
 

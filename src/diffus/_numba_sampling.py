@@ -1,7 +1,8 @@
-"""The three maps of a medium along scanlines, in one pass: positions, eight corners and the fade at the border.
+"""The three maps of a medium along scanlines, in one pass: positions, eight corners and the fade at the
+border.
 
-Nothing is stored but the results: a position is formed where it is used, ``o + d z_k + a y_ek``, in float64. The
-adjoint forms it again.
+Nothing is stored but the results: a position is formed where it is used, ``o + d z_k + a y_ek``, in float64.
+The adjoint forms it again.
 """
 
 from __future__ import annotations
@@ -73,16 +74,13 @@ def sample_forward(grid, origins, directions, across, depths, offsets, values, l
 
 @compiled
 @no_type_check
-def sample_position_adjoint(
-    grid, origins, directions, across, depths, offsets, bars, origin_bar, direction_bar, across_bar, node_bar, lines
-):
-    """Gradients to the positions: per scanline to o and d, per scanline and plane to a, per node to z and y.
+def sample_position_adjoint(grid, origins, directions, across, depths, offsets, bars, out, lines):
+    """Gradients to the positions, into ``out``.
 
-    Args:
-        across_bar: (B, S, 3), to be summed over scanlines.
-        node_bar: (B S, E, N, 2), gradients to z and y, to be summed over scanlines; without rows where not
-            wanted.
+    These are (B, S, 3) to origins, directions and across, the last to be summed over scanlines, and
+    (B S, E, N, 2) to depths and offsets, to be summed over scanlines; without rows where not wanted.
     """
+    origin_bar, direction_bar, across_bar, node_bar = out
     si, sj, sk = grid.shape[0], grid.shape[1], grid.shape[2]
     n_planes, n_lines, n_nodes = offsets.shape[0], origins.shape[1], depths.size
     wants_nodes = node_bar.shape[0] > 0

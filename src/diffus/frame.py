@@ -24,8 +24,10 @@ class Frame:
     """B-mode images of one probe, one for each pose.
 
     Args:
-        scanlines: display values in [0, 1], (B, S, N): S scanlines with growing x, N cells with growing depth.
-        envelope: the same before TGC, gain and compression, in units of the echo of a perfect plane reflector.
+        scanlines: display values in [0, 1], (B, S, N): S scanlines with growing x, N cells with growing
+            depth.
+        envelope: the same before TGC, gain and compression, in units of the echo of a perfect plane
+            reflector.
         probe: geometry of the scanlines.
         world_from_probe: pose of each image, (B, 4, 4), RAS+ mm.
         settings: how the frame was computed.

@@ -21,9 +21,9 @@ _BONE_FROM_HU = 260.0
 _GAS_BELOW_HU = -150.0
 """No tissue without gas has a CT number below this; fat reaches down to about -120."""
 
-# Attenuation and backscatter between the CT numbers of known tissues: air, fat, soft tissue and the two kinds of
-# bone. CT numbers: fat -100, organs 40 to 60, cancellous bone 300 to 400, cortical bone 1000 and more (Bushberg,
-# The Essential Physics of Medical Imaging).
+# Attenuation and backscatter between the CT numbers of known tissues: air, fat, soft tissue and the two kinds
+# of bone. CT numbers: fat -100, organs 40 to 60, cancellous bone 300 to 400, cortical bone 1000 and more
+# (Bushberg, The Essential Physics of Medical Imaging).
 _KNOTS = (
     (-1000.0, "air"),
     (-250.0, "air"),  # bubbles of any size take all there is
@@ -34,8 +34,8 @@ _KNOTS = (
     (350.0, "cancellous_bone"),
     (1000.0, "cortical_bone"),
 )
-# Bile, urine and CSF measure 0 to 10 HU, but so do noise and every border between fat and muscle; an unenhanced
-# kidney measures 12 to 25.
+# Bile, urine and CSF measure 0 to 10 HU, but so do noise and every border between fat and muscle; an
+# unenhanced kidney measures 12 to 25.
 _FLUID_HU = (-8.0, 10.0)
 _FLUID_EDGE_HU = 4.0
 _FLUID_NOISE_HU = 25.0
@@ -59,8 +59,8 @@ def density_from_hounsfield(hounsfield: Float[Tensor, "*voxels"]) -> Float[Tenso
 def speed_from_density(
     density: Float[Tensor, "*voxels"], hounsfield: Float[Tensor, "*voxels"]
 ) -> Float[Tensor, "*voxels"]:
-    """Speed of sound in m/s in tissue without gas: (rho + 349) / 0.893 where it is soft (Mast 2000, as in k-Wave),
-    1.33 rho + 167 in bone (ITRUSST, Marquet et al. 2009).
+    """Speed of sound in m/s in tissue without gas: (rho + 349) / 0.893 where it is soft (Mast 2000, as in
+    k-Wave), 1.33 rho + 167 in bone (ITRUSST, Marquet et al. 2009).
     """
     soft = (density + 349) / 0.893
     bone = 1.33 * density + 167
@@ -70,10 +70,10 @@ def speed_from_density(
 def impedance_from_hounsfield(hounsfield: Float[Tensor, "*voxels"]) -> Float[Tensor, "*voxels"]:
     """Impedance in MRayl.
 
-    Below -150 HU a voxel holds gas, of a share that grows linearly to 1 at -1000 HU. By Wood's law (A. B. Wood, A
-    Textbook of Sound, 1930) densities and compressibilities of a mixture of gas and liquid add by volume: a few
-    percent of gas make it as soft as gas, so that the surface of a bubble reflects as it should, however coarse
-    the voxels.
+    Below -150 HU a voxel holds gas, of a share that grows linearly to 1 at -1000 HU. By Wood's law (A. B.
+    Wood, A Textbook of Sound, 1930) densities and compressibilities of a mixture of gas and liquid add by
+    volume: a few percent of gas make it as soft as gas, so that the surface of a bubble reflects as it
+    should, however coarse the voxels.
     """
     tissue_hu = hounsfield.clamp_min(_GAS_BELOW_HU)
     density = density_from_hounsfield(tissue_hu)
@@ -89,8 +89,8 @@ def impedance_from_hounsfield(hounsfield: Float[Tensor, "*voxels"]) -> Float[Ten
 def fluid_share(hounsfield: Float[Tensor, "I J K"]) -> Float[Tensor, "I J K"]:
     """How surely each voxel lies in fluid, from 0 to 1: uniform surroundings with the CT number of fluid.
 
-    Mean and standard deviation over 3 x 3 x 3 voxels decide: the mean of noise over fluid stays within -8 to 10
-    HU, and a border between fat and muscle, which passes these numbers too, varies by more than 25 HU.
+    Mean and standard deviation over 3 x 3 x 3 voxels decide: the mean of noise over fluid stays within -8 to
+    10 HU, and a border between fat and muscle, which passes these numbers too, varies by more than 25 HU.
     """
     mean = _box(hounsfield)
     deviation = (_box(hounsfield**2) - mean**2).clamp_min(0).sqrt()

@@ -1,8 +1,8 @@
 """CPU kernels: how they are compiled, and how their work is shared among threads.
 
-Threads are plain Python threads around kernels that release the GIL, as many as PyTorch uses. Numba's own would
-abort the process in a forked child (a data loader's worker) under OpenMP, and on concurrent calls under its
-work queue.
+Threads are plain Python threads around kernels that release the GIL, as many as PyTorch uses. Numba's own
+would abort the process in a forked child (a data loader's worker) under OpenMP, and on concurrent calls under
+its work queue.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def run_shared(kernel: Callable[..., Any], n_items: int, *arguments: Any, alone:
     """Run a kernel on all items, shared among threads; tensors are passed as arrays.
 
     Args:
-        kernel: called as ``kernel(*arguments, (start, stop))`` for a half-open range of items. It must write to
-            places that belong to its own items only.
+        kernel: called as ``kernel(*arguments, (start, stop))`` for a half-open range of items. It must
+            write to places that belong to its own items only.
         n_items: how many there are.
         *arguments: passed on.
         alone: use the calling thread only, where the work is too small to wake others.

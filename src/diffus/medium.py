@@ -120,8 +120,8 @@ class Medium:
         Args:
             labels: whole numbers.
             table: a built-in table by name (see `diffus.labels`), a CSV or JSON file, or a `LabelTable`.
-            ct: CT in Hounsfield units on the same grid; gives the values where the label says too little, as 0
-                and hollow organs (``LabelTable.from_image``).
+            ct: CT in Hounsfield units on the same grid; gives the values where the label says too little, as
+                0 and hollow organs (``LabelTable.from_image``).
 
         Raises:
             ValueError: for labels that are not in the table (listing them) and for another grid.
@@ -204,7 +204,7 @@ class Medium:
 
     @property
     def channels(self) -> Float[Tensor, "I J K 3"]:
-        """The three maps interleaved in memory, for sampling; stacked at the first use unless they need grad."""
+        """The three maps interleaved in memory, for sampling; stacked once, unless they need a gradient."""
         if self._interleaved is not None:
             return self._interleaved
         channels = torch.stack([self.impedance, self.attenuation, self.backscatter], dim=-1)
@@ -274,7 +274,8 @@ def _by_contrast(
     names = [contrast] if isinstance(contrast, str) else list(contrast)
     if len(several) != len(names) or len(set(names)) != len(names) or not names:
         raise ValueError(
-            f"from_mri needs one contrast for each volume, all different: got {len(several)} volumes and {names}"
+            "from_mri needs one contrast for each volume, all different: "
+            f"got {len(several)} volumes and {names}"
         )
     return dict(zip(names, several, strict=True))
 

@@ -28,7 +28,8 @@ def mix_tissues(
 
     Impedance and attenuation mix linearly. Scattered power adds, so backscatter mixes as the root of the mean
     square. Where CSF and grey matter share a voxel there is a sulcus with its pia-arachnoid: the product of
-    both fractions, scaled to 1 at half and half, times ``sulcus_backscatter`` is an amplitude whose power adds.
+    both fractions, scaled to 1 at half and half, times ``sulcus_backscatter`` is an amplitude whose power
+    adds.
 
     Args:
         fractions: volume fraction of each tissue, each of the same shape.

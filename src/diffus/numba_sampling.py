@@ -67,7 +67,8 @@ class _SampleLines(torch.autograd.Function):
         origin_bar, direction_bar, across_bar = (torch.zeros_like(directions) for _ in range(3))
         node_bar = depths.new_zeros(n_lines if wants_nodes else 0, *offsets.shape, 2)
         out = (origin_bar, direction_bar, across_bar, node_bar)
-        run_shared(sample_position_adjoint, n_lines, grid, *places, bars, *out)
+        arrays = tuple(bar.numpy() for bar in out)
+        run_shared(sample_position_adjoint, n_lines, grid, *places, bars, arrays)
         nodes = node_bar.sum(dim=0) if wants_nodes else None
         depth_bar = None if nodes is None else nodes[..., 0].sum(dim=0)
         offset_bar = None if nodes is None else nodes[..., 1]

@@ -9,8 +9,14 @@ from torch import Tensor, nn
 
 from diffus import pose
 from diffus.frame import Frame
-from diffus.imaging.formation import form_envelope, warn_if_undersampled
+from diffus.imaging.formation import (
+    expected_envelope,
+    interface_amplitude,
+    sampled_envelope,
+    warn_if_undersampled,
+)
 from diffus.imaging.gain import compress, layer_loss
+from diffus.imaging.speckle import scattered_iq
 from diffus.medium import Medium
 from diffus.probe import Probe
 from diffus.propagation import echoes, two_way_transmission
@@ -49,8 +55,20 @@ def render(
         poses = poses[None]
     warn_if_undersampled(probe)
     lines = sample_scanline_medium(medium, probe, poses, settings.backend)
-    amplitude, power = echo_strengths(lines, probe, settings)
-    envelope = form_envelope(amplitude, power, probe)
+    echo, power = echo_strengths(lines, probe, settings)
+    amplitude = interface_amplitude(echo, probe)
+    if power is not None and settings.speckle == "sampled":
+        scattered = scattered_iq(
+            power,
+            probe,
+            poses,
+            seed=settings.seed,
+            scatterers_per_mm3=settings.scatterers_per_mm3,
+            backend=settings.backend,
+        )
+        envelope = sampled_envelope(amplitude, scattered, probe)
+    else:
+        envelope = expected_envelope(amplitude, power, probe)
     return Frame(compress(envelope, probe, settings), envelope, probe, poses, settings)
 
 

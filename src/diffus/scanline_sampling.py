@@ -101,8 +101,12 @@ def _scanline_nodes(medium: Medium, probe: Probe, world_from_probe: Float64[Tens
 
 def _node_index(nodes: _Nodes, like: Tensor) -> Float[Tensor, "B E S nodes 3"]:
     origins, directions, across, depths, offsets = nodes
-    in_plane = origins[:, None, :, None].to(like) + directions[:, None, :, None].to(like) * depths[:, None].to(like)
-    return in_plane + (across[:, None, None] * offsets[None, :, :, None]).to(like)[:, :, None]
+    along = directions[:, None, :, None].to(like) * depths[:, None].to(like)
+    return (
+        origins[:, None, :, None].to(like)
+        + along
+        + (across[:, None, None] * offsets[None, :, :, None]).to(like)[:, :, None]
+    )
 
 
 def _elevation_planes(
@@ -127,7 +131,7 @@ def _voxels_outside(
 
 
 def _require_overlap(nodes: _Nodes, medium: Medium) -> None:
-    spacing = torch.tensor(spacing_of(medium.world_from_voxel), dtype=torch.float64, device=nodes.depths.device)
+    spacing = nodes.depths.new_tensor(spacing_of(medium.world_from_voxel))
     # A sparse look settles nearly every case; only a fan that seems to miss is looked at in full.
     for stride in (16, 1):
         sparse = _Nodes(

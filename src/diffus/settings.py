@@ -12,11 +12,12 @@ from diffus.probe import Probe
 from diffus.propagation import BACKENDS, MODELS
 from diffus.scalars import Scalar, plain
 
-SPECKLES = ("expected", "none")
+SPECKLES = ("expected", "sampled", "none")
 """Models of the scatterers."""
 
 MEAN_BRAIN_ATTENUATION_DB_PER_CM_MHZ = 0.9
-"""What the default TGC makes up for: between grey (0.67) and white matter (1.21), with some CSF on the way."""
+"""What the default TGC makes up for: between grey (0.67) and white matter (1.21), with some CSF on the way.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +26,13 @@ class RenderSettings:
 
     Args:
         propagation: model of the waves along a scanline: full (all internal reflections, exactly), primary
-            (single reflections with two-way transmission loss), or published (the DiffUS paper's system, which
-            is no echo train); see `diffus.propagation.echoes`.
-        speckle: expected (mean image over the scatterers' phases, without noise) or none (interfaces only).
-        seed: seed of everything random.
+            (single reflections with two-way transmission loss), or published (the DiffUS paper's system,
+            which is no echo train); see `diffus.propagation.echoes`.
+        speckle: expected (mean image over the scatterers' phases, without noise, smooth in the pose), sampled
+            (single scatterers fixed to the tissue, as a scanner shows it) or none (interfaces only).
+        seed: seed of the scatterers; another seed is another tissue of the same kind.
+        scatterers_per_mm3: density of the scatterers; by default enough for fully developed speckle. With few
+            in a resolution cell speckle is sparse.
         backend: auto (the fastest for the device), torch (second derivatives), numba (CPU) or triton (CUDA).
         face_reflection: what the transducer's face sends back into the tissue of the pressure that returns to
             it, between -1 and 1; makes reverberation between the face and a strong reflector.
@@ -42,6 +46,7 @@ class RenderSettings:
     propagation: str = "full"
     speckle: str = "expected"
     seed: int = 0
+    scatterers_per_mm3: float | None = None
     backend: str = "auto"
     face_reflection: Scalar = 0.0
     attenuation_exponent: Scalar = 1.0
@@ -55,6 +60,7 @@ class RenderSettings:
         require_one_of("backend", self.backend, BACKENDS)
         for low, high, name in (
             (-0.999, 0.999, "face_reflection"),
+            (1e-3, 1e4, "scatterers_per_mm3"),
             (0.5, 2.5, "attenuation_exponent"),
             (-200.0, 200.0, "gain_db"),
             (0.0, 100.0, "tgc_db_per_cm"),

@@ -25,7 +25,7 @@ RADII_MM = torch.tensor([58.0, 74.0, 56.0])
 
 @dataclass(frozen=True)
 class Phantom:
-    """Fractions of the tissues of a brain, and of skull and scalp about it; how much of the CSF is ventricle."""
+    """Fractions of the tissues of a brain, of skull and scalp about it, and of ventricle within its CSF."""
 
     fractions: dict[str, Tensor]
     ventricle: Tensor

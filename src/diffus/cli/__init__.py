@@ -1,4 +1,4 @@
-"""The command line: one file a command, each a dataclass that says what it needs and a ``run`` that does it."""
+"""The command line: one file a command, each a dataclass of what it needs with a ``run`` that does it."""
 
 from diffus.cli.main import main
 

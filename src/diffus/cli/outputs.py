@@ -65,7 +65,8 @@ def _summary(frame: Frame, image: Volume, source: str, written: dict[str, Path])
         f"Probe: {probe.kind}, {number(probe.frequency_mhz):g} MHz, {number(probe.depth_mm):g} mm deep, "
         f"{probe.n_scanlines} scanlines of {probe.n_samples} samples.",
         f"Face at ({position}) mm, beam along ({beam}), RAS.",
-        f"Propagation {settings.propagation}, speckle {settings.speckle}, TGC {_tgc(settings, frame):.2f} dB/cm, "
+        f"Propagation {settings.propagation}, speckle {settings.speckle}, "
+        f"TGC {_tgc(settings, frame):.2f} dB/cm, "
         f"gain {number(settings.gain_db):g} dB, dynamic range {number(settings.dynamic_range_db):g} dB.",
         "",
         "Files:",

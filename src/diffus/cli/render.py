@@ -36,8 +36,8 @@ class Render:
         contrast: what the volume shows: t1, cet1, t2, flair, ct or labels.
         second: another MRI of the same head on the same grid.
         second_contrast: its contrast.
-        labels: label map on the same grid, which then gives the tissue values. With a CT, the CT gives those of
-            unlabelled tissue.
+        labels: label map on the same grid, which then gives the tissue values. With a CT, the CT gives
+            those of unlabelled tissue.
         table: table of the labels: tissues, freesurfer, fast, totalsegmentator, or a CSV or JSON file.
         mask: mask of the brain, on the same grid, instead of the automatic one.
         probe: preset (craniotomy, abdominal, linear, phased, radial) or a JSON file. By default craniotomy,

@@ -21,9 +21,10 @@ def example_brain() -> TissueMaps:
     """MNI152 2009a nonlinear symmetric brain, 1 mm, 197 x 233 x 189, skull-stripped; no download.
 
     Grey and white matter are the template's probability maps (Fonov et al. 2011, NeuroImage 54); CSF is what
-    they leave of the brain mask. The T1 image is the maps' ``image``. The template is an average of 152 people,
-    whose ventricles differ: around them its probabilities are sharpened (third power, normalised), so that the
-    walls are as sharp as in one brain. Elsewhere the maps are the template's own.
+    they leave of the brain mask. The T1 image is the maps' ``image``. The template is an average of 152
+    people,
+    whose ventricles differ: around them its probabilities are sharpened (third power, normalised), so that
+    the walls are as sharp as in one brain. Elsewhere the maps are the template's own.
 
     Raises:
         ValueError: when nilearn, which carries the files, is not installed.

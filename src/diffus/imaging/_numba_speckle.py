@@ -199,7 +199,9 @@ def _add(tile, width, base, first, n, n_lines, wraps, across, along, n_along):
 
 @compiled
 @no_type_check
-def scatter(first, count, depth, drift, axis, seed, place, kind, geometry, tables, pulse, power, edges, iq, bands):
+def scatter(
+    first, count, depth, drift, axis, seed, place, kind, geometry, tables, pulse, power, edges, iq, bands
+):
     """Fill iq (S, N, 2) in some bands of depth.
 
     Args:

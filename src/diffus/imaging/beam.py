@@ -17,7 +17,7 @@ from diffus.scalars import as_scalar
 
 _HALF_AMPLITUDE_WIDTHS = 2 * math.sqrt(2 * math.log(2))
 _TWO_WAY_WIDTH = 0.886
-"""-6 dB two-way width at the focus over wavelength times F-number: width of a sinc^2 (rectangular aperture)."""
+"""-6 dB two-way width at the focus over wavelength times F-number: that of sinc^2 (rectangular aperture)."""
 _ONE_WAY_SIGMA = _TWO_WAY_WIDTH * math.sqrt(2) / _HALF_AMPLITUDE_WIDTHS
 """One-way sigma at the focus over wavelength times F-number, such that two equal ways give the above."""
 _PULSE_SIGMA = _HALF_AMPLITUDE_WIDTHS / (4 * math.pi)

@@ -24,8 +24,8 @@ def blur_depth(
     Args:
         image: values on scanlines.
         sigma_samples: standard deviation in samples.
-        unit: what the taps are scaled to: ``"peak"`` (a single value keeps its height) or ``"sum"`` (a uniform
-            image keeps its height).
+        unit: what the taps are scaled to: ``"peak"`` (a single value keeps its height) or ``"sum"`` (a
+            uniform image keeps its height).
     """
     batch, lines, samples = image.shape
     radius = _radius(sigma_samples, samples - 1)

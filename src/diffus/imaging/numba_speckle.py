@@ -68,7 +68,9 @@ class _Scatter(torch.autograd.Function):
 def _bands(spread: PointSpread, probe: Probe) -> np.ndarray:
     """Edges of as many bands of depth as there are threads, with the same work in each."""
     n_bands = min(torch.get_num_threads(), probe.n_samples)
-    work = probe.lateral_spacing_mm(probe.sample_depths_mm()).detach() / (spread.per_elevation_mm * spread.per_line)
+    work = probe.lateral_spacing_mm(probe.sample_depths_mm()).detach() / (
+        spread.per_elevation_mm * spread.per_line
+    )
     done = (work.cumsum(0) / work.sum()).numpy()
     inner = np.searchsorted(done, np.arange(1, n_bands) / n_bands)
     return np.concatenate([[0], inner, [probe.n_samples]]).astype(np.int64)
@@ -86,7 +88,11 @@ def _geometry(probe: Probe) -> tuple[int, np.ndarray]:
             return CIRCLE, np.array([0.0, number(probe.radius_mm), probe.n_scanlines / (2 * math.pi), 0.0])
         case ConvexProbe():
             radius = number(probe.radius_mm)
-            return SECTOR, np.array([-radius, radius, gaps / math.radians(number(probe.field_of_view_deg)), gaps / 2])
+            return SECTOR, np.array(
+                [-radius, radius, gaps / math.radians(number(probe.field_of_view_deg)), gaps / 2]
+            )
         case PhasedProbe():
-            return SECTOR, np.array([0.0, 0.0, gaps / math.radians(number(probe.field_of_view_deg)), gaps / 2])
+            return SECTOR, np.array(
+                [0.0, 0.0, gaps / math.radians(number(probe.field_of_view_deg)), gaps / 2]
+            )
     raise TypeError(f"no geometry for {type(probe).__name__}")

@@ -72,7 +72,9 @@ class PointSpread(NamedTuple):
         """Whether a field of the probe wants its gradient."""
         return any(isinstance(value, Tensor) and value.requires_grad for value in self)
 
-    def at(self, table: Float64[Tensor, " N"], sample: Float64[Tensor, "*points"]) -> Float64[Tensor, "*points"]:
+    def at(
+        self, table: Float64[Tensor, " N"], sample: Float64[Tensor, "*points"]
+    ) -> Float64[Tensor, "*points"]:
         """A table at fractional samples; beyond its ends as at them."""
         place = sample.clamp(0, len(table) - 1)
         low = place.detach().floor().long().clamp(max=max(len(table) - 2, 0))

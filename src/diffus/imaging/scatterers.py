@@ -123,9 +123,7 @@ def scatterer_rows(
 
     # Where each row crosses y = 0, in cells along it and in mm of the plane.
     crossing = over_rows(*(-step[1, others] / step[1, axis]), -shift[1] / step[1, axis])
-    x, z = (
-        over_rows(*step[i, others], shift[i]) + step[i, axis] * crossing for i in (0, 2)
-    )
+    x, z = (over_rows(*step[i, others], shift[i]) + step[i, axis] * crossing for i in (0, 2))
     reach = slab.look_up(x, z)
     keep = reach > 0
     crossing, x, z = crossing[keep], x[keep], z[keep]

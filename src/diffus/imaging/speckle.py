@@ -106,7 +106,9 @@ def _check_shapes(power: Tensor, probe: Probe, poses: Tensor) -> None:
             f"power: expected shape {expected} (poses, scanlines, samples of the probe), got {tuple(power.shape)}"
         )
     if probe.n_scanlines < 2:
-        raise ValueError("sampled speckle needs a probe of at least 2 scanlines: one alone has no lateral scale")
+        raise ValueError(
+            "sampled speckle needs a probe of at least 2 scanlines: one alone has no lateral scale"
+        )
 
 
 def _resolve(backend: str, power: Tensor, probe: Probe) -> str:

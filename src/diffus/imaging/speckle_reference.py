@@ -67,7 +67,9 @@ def _contributions(
     line, depth = probe.scanline_coordinates(x, z)
     sample = depth / spread.step_mm - 0.5
     off_plane = y * spread.at(spread.per_elevation_mm, sample)
-    seen = spread.sees(line.detach(), depth.detach()) & (y.abs() <= spread.at(spread.elevation_reach_mm(), sample))
+    seen = spread.sees(line.detach(), depth.detach()) & (
+        y.abs() <= spread.at(spread.elevation_reach_mm(), sample)
+    )
     line, depth, sample, off_plane, turns = (t[seen] for t in (line, depth, sample, off_plane, turns))
 
     per_line = spread.at(spread.per_line, sample)
@@ -85,7 +87,10 @@ def _contributions(
     phase = 2 * math.pi * torch.remainder(turns - spread.turns_per_mm * depth, 1.0)
     phasor = torch.stack([phase.cos(), phase.sin()], dim=-1).to(power)
     parts = (amplitude[:, None] * phasor)[:, None, None] * profile.to(power)[..., None]
-    place = lines.clamp(0, spread.n_scanlines - 1)[:, :, None] * n_samples + samples.clamp(0, n_samples - 1)[:, None]
+    place = (
+        lines.clamp(0, spread.n_scanlines - 1)[:, :, None] * n_samples
+        + samples.clamp(0, n_samples - 1)[:, None]
+    )
     return place.flatten(), parts.reshape(-1, 2)
 
 

@@ -96,7 +96,7 @@ def brain_mask(volume: Volume, contrast: str = "t1") -> Volume:
 
 
 def _find(coarse: Volume, levels: _Levels, scale: float, whole: bool) -> Bool[Tensor, "I J K"]:
-    found_ml: list[str] = []
+    seen = "no solid tissue"
     for radius_mm in CORE_RADII_MM:
         core = _core(coarse, levels, radius_mm * scale, scale)
         if not bool(core.any()):
@@ -105,8 +105,7 @@ def _find(coarse: Volume, levels: _Levels, scale: float, whole: bool) -> Bool[Te
         volume_ml = float(found.sum()) * float(torch.tensor(coarse.spacing_mm).prod()) / 1000
         if volume_ml > 0 and (not whole or BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]):
             return found
-        found_ml.append(f"{volume_ml:.0f}")
-    seen = f"the largest piece of tissue has {' or '.join(found_ml)} ml" if found_ml else "no solid tissue"
+        seen = f"the largest piece of tissue has {volume_ml:.0f} ml"
     size = " x ".join(f"{extent:.0f}" for extent in coarse.extent_mm)
     expected = f"{BRAIN_ML[0]:.0f} to {BRAIN_ML[1]:.0f} ml"
     raise ValueError(f"no brain found in the {size} mm volume: {seen}, expected {expected}; {HINT}")

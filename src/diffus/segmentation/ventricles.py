@@ -1,8 +1,8 @@
 """Telling the fluid of ventricles and cavities from that of sulci.
 
 Both are CSF, but a sulcus is lined with pia-arachnoid and vessels, which scatter strongly, and a ventricle is
-not. Where the wall of a ventricle shares a voxel with CSF, segmentations often call the mixture grey matter; a
-product of CSF and grey would then paint a bright sulcus around every ventricle.
+not. Where the wall of a ventricle shares a voxel with CSF, segmentations often call the mixture grey matter;
+a product of CSF and grey would then paint a bright sulcus around every ventricle.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _LEAST_VOXELS = 60
 def open_fluid(csf: Volume, mask: Volume) -> Volume:
     """Share of the CSF of each place that belongs to a ventricle, a cistern or a cavity, from 0 to 1.
 
-    A pool is open where its fluid is at least about 4 mm wide and lies deep in the brain. Found on a coarse grid;
-    the result is smooth and has that grid; `open_share` looks it up from another.
+    A pool is open where its fluid is at least about 4 mm wide and lies deep in the brain. Found on a coarse
+    grid; the result is smooth and has that grid; `open_share` looks it up from another.
 
     Args:
         csf: volume fraction of CSF.
