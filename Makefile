@@ -30,7 +30,7 @@ benchmark: .venv/.dev
 	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit 1; done
 
 gallery: .venv/.dev
-	$(BIN)/python docs/gallery.py
+	for script in docs/*.py; do $(BIN)/python "$$script" || exit 1; done
 
 clean:
 	rm -rf .venv out dist .pytest_cache .ruff_cache .hypothesis

@@ -83,8 +83,25 @@ def conventions() -> Figure:
     return figure
 
 
+def first_look() -> Figure:
+    """The README's picture: the MRI in the plane of the probe, the expected frame, and a sampled one."""
+    brain = diffus.datasets.example_brain()
+    assert brain.image is not None
+    medium, probe = diffus.Medium.from_tissue_maps(brain), diffus.preset("craniotomy")
+    at = diffus.on_surface(brain.mask, (0.0, -15.0, 15.0), "left")
+    figure = Figure(figsize=(15, 4.3), layout="constrained")
+    axes = figure.subplots(1, 3, sharex=True, sharey=True)
+    plot.fan_slice(brain.image, probe, at, ax=axes[0], margin_mm=6.0, title="MRI in the plane of the probe")
+    titles = {"expected": "rendered: mean over speckle", "sampled": "rendered: speckle of the tissue"}
+    for ax, (speckle, title) in zip(axes[1:], titles.items(), strict=True):
+        frame = diffus.render(medium, probe, at, diffus.RenderSettings(speckle=speckle))
+        plot.bmode(frame, ax=ax, decibel_bar=False, title=title)
+    return figure
+
+
 def main() -> None:
     """Write every picture."""
+    plot.save_figure(first_look(), PICTURES / "first_look.png", dpi=70)
     plot.save_figure(conventions(), PICTURES / "conventions.png", dpi=90)
 
 

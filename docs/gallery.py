@@ -77,17 +77,17 @@ def case24_view() -> tuple[Probe, Tensor]:
 def case24() -> None:
     """One patient: rendered from T1, from FLAIR and from both, beside the real ultrasound of that plane."""
     folder = DATA / "resect"
-    names = {"t1": "Case24-T1-inUS-0.5mm.nii.gz", "flair": "Case24-FLAIR-inUS-0.5mm.nii.gz"}
+    names = {"cet1": "Case24-T1-inUS-0.5mm.nii.gz", "flair": "Case24-FLAIR-inUS-0.5mm.nii.gz"}
     volumes = {contrast: Volume.load(folder / name) for contrast, name in names.items()}
     real = Volume.load(folder / "Case24-US-before-0.5mm.nii.gz")
-    mask = diffus.segmentation.brain_mask(volumes["t1"], "t1")
+    mask = diffus.segmentation.brain_mask(volumes["cet1"], "cet1")
     probe, at = case24_view()
     figure = Figure(figsize=(19, 8.5), layout="constrained")
     axes = figure.subplots(2, 3, sharex=True, sharey=True).flat
-    fan_slice(volumes["t1"], probe, at, ax=axes[0], margin_mm=4.0, title="T1")
+    fan_slice(volumes["cet1"], probe, at, ax=axes[0], margin_mm=4.0, title="T1")
     fan_slice(volumes["flair"], probe, at, ax=axes[1], margin_mm=4.0, title="FLAIR")
     fan_slice(real, probe, at, ax=axes[2], margin_mm=4.0, title="real ultrasound", outline=False)
-    for position, contrasts in enumerate((("t1",), ("flair",), ("t1", "flair")), start=3):
+    for position, contrasts in enumerate((("cet1",), ("flair",), ("cet1", "flair")), start=3):
         medium = Medium.from_mri({c: volumes[c] for c in contrasts}, mask=mask)
         frame = diffus.render(medium, probe, at)
         title = "rendered from " + " and ".join(c.upper() for c in contrasts)

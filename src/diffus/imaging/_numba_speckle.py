@@ -1,8 +1,8 @@
 """Sampled speckle on the CPU: each scatterer is made, placed, and added to the few samples that it reaches.
 
-Depth is cut into bands, one for each thread. A band goes through all rows of cells that may reach it, in order,
-and adds to a tile of its own: every sample is the sum of the same numbers in the same order whatever the number
-of bands. The adjoint gathers instead, each scatterer in the band that it lies in.
+Depth is cut into bands, one for each thread. A band goes through all rows of cells that may reach it, in
+order, and adds to a tile of its own: every sample is the sum of the same numbers in the same order whatever
+the number of bands. The adjoint gathers instead, each scatterer in the band that it lies in.
 """
 
 from __future__ import annotations
@@ -11,119 +11,44 @@ import math
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
 
+from diffus.imaging._numba_scatterers import CIRCLE, find_row, outside, place_row
 from diffus.imaging.gain import SILENCE
 from diffus.imaging.point_spread import REACH
 from diffus.kernels import compiled
+from diffus.propagation._simd import operation
 
 _FLOOR = SILENCE**2
-_TURN = 2 * math.pi
-LINEAR, SECTOR, CIRCLE = 0, 1, 2
-"""Kinds of scanlines: parallel, fanning out over less than a circle, all round."""
 BLOCK = 4
 """Samples added at a time: with their two parts, eight numbers side by side."""
 
 
 @njit(inline="always")
 @no_type_check
-def _word(value):
-    return np.uint32(value & 0xFFFFFFFF)
-
-
-@njit(inline="always")
-@no_type_check
-def _mixed(x, y, z, w):
-    x = np.uint32(x + np.uint32(y * w))
-    y = np.uint32(y + np.uint32(z * x))
-    z = np.uint32(z + np.uint32(x * y))
-    return x, y, z, np.uint32(w + np.uint32(y * z))
-
-
-@njit(inline="always")
-@no_type_check
-def _shares(i, j, k, seed):
-    """The first 24 bits of the four words of pcg4d as numbers in [0, 1); see `scatterers.hash_cells`."""
-    a, c = np.uint32(1664525), np.uint32(1013904223)
-    x, y = np.uint32(np.uint32(_word(i) * a) + c), np.uint32(np.uint32(_word(j) * a) + c)
-    z, w = np.uint32(np.uint32(_word(k) * a) + c), np.uint32(np.uint32(seed * a) + c)
-    x, y, z, w = _mixed(x, y, z, w)
-    half, low = np.uint32(16), np.uint32(8)
-    x, y, z, w = _mixed(x ^ (x >> half), y ^ (y >> half), z ^ (z >> half), w ^ (w >> half))
-    unit = 2.0**-24
-    return (
-        np.int32(x >> low) * unit, np.int32(y >> low) * unit, np.int32(z >> low) * unit, np.int32(w >> low) * unit
-    )  # fmt: skip
-
-
-@njit(inline="always")
-@no_type_check
-def _place_row(cell, count, axis, seed, place, row):
-    """Fill row (4, at least count) with x, y, z in the probe's frame and the phase of each scatterer."""
-    x, y, z, turns = row[0], row[1], row[2], row[3]
-    i0, j0, k0 = cell[0], cell[1], cell[2]
-    di, dj, dk = int(axis == 0), int(axis == 1), int(axis == 2)
-    a0, a1, a2, a3 = place[0, 0], place[0, 1], place[0, 2], place[0, 3]
-    b0, b1, b2, b3 = place[1, 0], place[1, 1], place[1, 2], place[1, 3]
-    c0, c1, c2, c3 = place[2, 0], place[2, 1], place[2, 2], place[2, 3]
-    for n in range(count):
-        i, j, k = i0 + di * n, j0 + dj * n, k0 + dk * n
-        u, v, w, turns[n] = _shares(i, j, k, seed)
-        u, v, w = i + u, j + v, k + w
-        x[n] = a0 * u + a1 * v + a2 * w + a3
-        y[n] = b0 * u + b1 * v + b2 * w + b3
-        z[n] = c0 * u + c1 * v + c2 * w + c3
-
-
-@njit(inline="always")
-@no_type_check
-def _at(table, low, share):
-    following = min(low + 1, table.size - 1)
-    return table[low] + share * (table[following] - table[low])
-
-
-@njit(inline="always")
-@no_type_check
-def _depth(x, z, kind, geometry):
-    return z if kind == LINEAR else math.sqrt(x * x + (z - geometry[0]) ** 2) - geometry[1]
-
-
-@njit(inline="always")
-@no_type_check
-def _line(x, z, kind, geometry):
-    if kind == LINEAR:
-        return x * geometry[2] + geometry[3]
-    turn = math.atan2(x, z - geometry[0])
-    if kind == CIRCLE and turn < 0:
-        turn += _TURN
-    return turn * geometry[2] + geometry[3]
-
-
-@njit(inline="always")
-@no_type_check
-def _look(x, y, z, kind, geometry, tables, pulse, n_lines, low_sample, high_sample):
+def _look(line, sample, y, wraps, tables, n_lines, low_sample, high_sample):
     """How one scatterer is seen, if it is and lies between two samples.
 
     Returns:
-        Whether it is seen; scanline, sample, 1 / sigma in scanlines, scanlines reached to either side, gain.
+        Scanlines reached to either side, negative if it is not seen; 1 / sigma in scanlines, 1 / square root
+        of the resolution cell, distance from the plane in sigmas.
     """
-    n_samples = tables.shape[1]
-    sample = _depth(x, z, kind, geometry) / pulse[1] - 0.5
+    n_samples = tables.shape[0]
     if not max(low_sample, -0.5) <= sample <= min(high_sample, n_samples - 0.5):
-        return False, 0.0, 0.0, 0.0, 0.0, 0.0
+        return -1.0, 0.0, 0.0, 0.0
     clamped = min(max(sample, 0.0), n_samples - 1.0)
     low = min(int(clamped), max(n_samples - 2, 0))
-    share = clamped - low
-    if abs(y) > _at(tables[3], low, share):
-        return False, 0.0, 0.0, 0.0, 0.0, 0.0
-    line = _line(x, z, kind, geometry)
-    per_line = _at(tables[0], low, share)
-    reach = min(REACH / per_line, float((n_lines - 1) // 2 if kind == CIRCLE else n_lines))
-    if kind != CIRCLE and not -reach <= line <= n_lines - 1 + reach:
-        return False, 0.0, 0.0, 0.0, 0.0, 0.0
-    off_plane = y * _at(tables[1], low, share)
-    gain = pulse[3] * math.exp(-0.5 * off_plane * off_plane) / math.sqrt(_at(tables[2], low, share))
-    return True, line, sample, per_line, reach, gain
+    share, following = clamped - low, min(low + 1, n_samples - 1)
+    if abs(y) > tables[low, 3] + share * (tables[following, 3] - tables[low, 3]):
+        return -1.0, 0.0, 0.0, 0.0
+    per_line = tables[low, 0] + share * (tables[following, 0] - tables[low, 0])
+    reach = min(REACH / per_line, float((n_lines - 1) // 2 if wraps else n_lines))
+    if not wraps and not -reach <= line <= n_lines - 1 + reach:
+        return -1.0, 0.0, 0.0, 0.0
+    per_mm = tables[low, 1] + share * (tables[following, 1] - tables[low, 1])
+    cell = tables[low, 2] + share * (tables[following, 2] - tables[low, 2])
+    return reach, per_line, 1 / math.sqrt(cell), y * per_mm
 
 
 @njit(inline="always")
@@ -152,23 +77,51 @@ def _amplitude(power, l0, l1, k0, k1, line_share, sample_share):
 
 @njit(inline="always")
 @no_type_check
-def _taps(taps, centre, per_step, reach):
-    """Fill the Gaussian at the whole numbers within reach of a centre; each follows from the one before.
+def _fill(taps, count, distance, per_step, weight, change):
+    """Fill a Gaussian at equal steps from its first value on, each from the one before.
 
-    Returns:
-        The first of them and how many they are.
+    Args:
+        taps: what is filled.
+        count: how many.
+        distance: of the first tap from the centre, in sigmas.
+        per_step: sigmas for each step.
+        weight: value at the first tap.
+        change: ``exp(-per_step^2)``.
     """
-    first = int(math.ceil(centre - reach))
-    count = int(math.floor(centre + reach)) - first + 1
-    distance = (first - centre) * per_step
-    weight = math.exp(-0.5 * distance * distance)
     ratio = math.exp(-per_step * (distance + 0.5 * per_step))
-    change = math.exp(-per_step * per_step)
     for q in range(count):
         taps[q] = weight
         weight *= ratio
         ratio *= change
-    return first, count
+
+
+@operation
+def _add_block(_typing, tile, start, along, place, weight):
+    """``tile[start : start + 8] += weight * along[place : place + 8]`` for flat arrays, as vectors.
+
+    The compiler finds none by itself, as it cannot know that the arrays do not overlap.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        dtype = signature.args[0].dtype
+        vector = ir.VectorType(context.get_value_type(dtype), 2 * BLOCK)
+
+        def pointer(which):
+            array = context.make_array(signature.args[which])(context, builder, arguments[which])
+            return builder.bitcast(builder.gep(array.data, [arguments[which + 1]]), vector.as_pointer())
+
+        align = dtype.bitwidth // 8
+        one = builder.insert_element(
+            ir.Constant(vector, ir.Undefined), arguments[4], ir.Constant(ir.IntType(32), 0)
+        )
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 2 * BLOCK), [0] * (2 * BLOCK))
+        weights = builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), lanes)
+        target, source = pointer(0), pointer(2)
+        product = builder.fmul(weights, builder.load(source, align=align))
+        builder.store(builder.fadd(builder.load(target, align=align), product), target, align=align)
+        return context.get_dummy_value()
+
+    return types.void(tile, types.intp, along, types.intp, tile.dtype), codegen
 
 
 @njit(inline="always")
@@ -177,87 +130,184 @@ def _add(tile, width, base, first, n, n_lines, wraps, across, along, n_along):
     """Add the product of two profiles to a tile of flat rows, block by block."""
     skipped = 0 if wraps else max(0, -first)
     stop = n if wraps else min(n, n_lines - first)
-    for block in range(0, n_along, 2 * BLOCK):
-        v0, v1, v2, v3 = along[block], along[block + 1], along[block + 2], along[block + 3]
-        v4, v5, v6, v7 = along[block + 4], along[block + 5], along[block + 6], along[block + 7]
-        line = first % n_lines if wraps else first + skipped
-        for m in range(skipped, stop):
-            weight = across[m]
-            p = line * width + base + block
-            tile[p] += weight * v0
-            tile[p + 1] += weight * v1
-            tile[p + 2] += weight * v2
-            tile[p + 3] += weight * v3
-            tile[p + 4] += weight * v4
-            tile[p + 5] += weight * v5
-            tile[p + 6] += weight * v6
-            tile[p + 7] += weight * v7
-            line += 1
-            if wraps and line == n_lines:
-                line = 0
+    line = first % n_lines if wraps else first + skipped
+    for m in range(skipped, stop):
+        start = line * width + base
+        for block in range(0, n_along, 2 * BLOCK):
+            _add_block(tile, start + block, along, block, across[m])
+        line += 1
+        if wraps and line == n_lines:
+            line = 0
+
+
+@njit(inline="always")
+@no_type_check
+def _profiles(
+    sample, reach, per_sample, change, line, lines_reached, per_line, off_plane, gain, taps, across
+):
+    """Fill the pulse (times the gain and the slice's profile) and the beam around a scatterer.
+
+    Returns:
+        First sample and how many, first scanline and how many.
+    """
+    first_sample, first_line = math.ceil(sample - reach), math.ceil(line - lines_reached)
+    n_along = math.floor(sample + reach) - first_sample + 1
+    n_across = math.floor(line + lines_reached) - first_line + 1
+    # The three Gaussians begin with one exponential.
+    up, left = (first_sample - sample) * per_sample, (first_line - line) * per_line
+    weight = gain * math.exp(-0.5 * (off_plane * off_plane + up * up + left * left))
+    _fill(taps, n_along, up, per_sample, weight, change)
+    _fill(across, n_across, left, per_line, 1.0, math.exp(-per_line * per_line))
+    return first_sample, n_along, first_line, n_across
+
+
+@njit(inline="always")
+@no_type_check
+def _echo(bar, first_line, n_across, wraps, first_sample, n_along, across, taps, real, imaginary):
+    """Sum of a gradient over what one scatterer adds."""
+    n_lines, n_samples = bar.shape[0], bar.shape[1]
+    total = 0.0
+    for m in range(n_across):
+        line = first_line + m
+        if wraps:
+            line %= n_lines
+        elif line < 0 or line >= n_lines:
+            continue
+        for q in range(max(0, -first_sample), min(n_along, n_samples - first_sample)):
+            k = first_sample + q
+            total += across[m] * taps[q] * (bar[line, k, 0] * real + bar[line, k, 1] * imaginary)
+    return total
 
 
 @compiled
 @no_type_check
-def scatter(
-    first, count, depth, drift, axis, seed, place, kind, geometry, tables, pulse, power, edges, iq, bands
-):
+def scatter(rows, seed, place, kind, geometry, tables, pulse, power, edges, iq, bands):
     """Fill iq (S, N, 2) in some bands of depth.
 
     Args:
-        first: (rows, 3), first cell of each row, which runs along ``axis``.
-        count: cells in each row.
-        depth: of each row in mm, from which its scatterers are at most ``drift`` away.
+        rows: low, size, others, axis, crossing, slab, search: see `scatterers.ScattererRows`; search is x, z,
+            spacing and drift of the slab's map, slack and cells per mm.
         seed: one uint32.
         place: (3, 4), from lattice coordinates to mm in the probe's frame.
         kind: of scanlines.
-        geometry: centre z, radius, scanlines for each mm or radian, scanline at the middle.
-        tables: (4, N): 1 / lateral sigma in scanlines, 1 / elevation sigma, resolution cell, elevation reach.
+        geometry: see `place_row`.
+        tables: (N, 4): 1 / lateral sigma in scanlines, 1 / elevation sigma, resolution cell, elevation reach.
         pulse: 1 / axial sigma in samples, sample in mm, turns of the carrier per mm, strength of a scatterer.
         power: (S, N).
         edges: first sample of each band, and the end of the last.
+        iq: what is filled.
+        bands: first and last but one.
     """
+    low, size, others, axis, crossing, slab, search = rows
     n_lines, n_samples = power.shape
-    reach = REACH / pulse[0]
+    per_sample, wraps = pulse[0], kind == CIRCLE
+    reach, change = REACH / per_sample, math.exp(-per_sample * per_sample)
     room = 2 * int(reach) + 2 + BLOCK
     along, across = np.zeros(2 * (room + BLOCK), iq.dtype), np.zeros(2 * n_lines + 2, iq.dtype)
-    pulse_taps = np.zeros(room)
-    placed = np.zeros((4, count.max() if count.size else 0))
-    wraps = kind == CIRCLE
+    taps, first = np.zeros(room), np.zeros(3, np.int64)
+    row = np.zeros((5, int(2 * (slab.max() + search[4]) * search[5]) + 3))
     for band in range(bands[0], bands[1]):
         start, stop = edges[band], edges[band + 1]
         width = 2 * (stop - start + 2 * room)
         tile = np.zeros(n_lines * width, iq.dtype)
         low_sample, high_sample = start - reach, stop - 1 + reach
-        low_row, high_row = (low_sample + 0.5) * pulse[1] - drift, (high_sample + 0.5) * pulse[1] + drift
-        for row in range(count.size):
-            if not low_row <= depth[row] <= high_row:
-                continue
-            _place_row(first[row], count[row], axis, seed, place, placed)
-            for n in range(count[row]):
-                seen, line, sample, per_line, lines_reached, gain = _look(
-                    placed[0, n], placed[1, n], placed[2, n], kind, geometry, tables, pulse, n_lines,
-                    low_sample, high_sample,
-                )  # fmt: skip
-                if not seen:
+        low_mm, high_mm = (
+            (low_sample + 0.5) * pulse[1] - search[3],
+            (high_sample + 0.5) * pulse[1] + search[3],
+        )
+        for iu in range(size[0]):
+            for iv in range(size[1]):
+                count, x, z = find_row(iu, iv, low, others, axis, crossing, slab, search, first)
+                if count == 0 or outside(x, z, kind, geometry, low_mm, high_mm):
                     continue
-                l0, l1, k0, k1, a, b = _corners(line, sample, n_lines, n_samples, wraps)
-                gain *= _amplitude(power, l0, l1, k0, k1, a, b)
-                phase = placed[3, n] - pulse[2] * (sample + 0.5) * pulse[1]
-                phase = _TURN * (phase - math.floor(phase))
-                real_part, imaginary_part = gain * math.cos(phase), gain * math.sin(phase)
-                first_sample, n_taps = _taps(pulse_taps, sample, pulse[0], reach)
-                n_along = 0
-                while n_along < n_taps:
-                    for q in range(n_along, n_along + BLOCK):
-                        weight = pulse_taps[q] if q < n_taps else 0.0
-                        along[2 * q] = weight * real_part
-                        along[2 * q + 1] = weight * imaginary_part
-                    n_along += BLOCK
-                first_line, n_across = _taps(across, line, per_line, lines_reached)
-                base = 2 * (first_sample - start + room)
-                _add(tile, width, base, first_line, n_across, n_lines, wraps, across, along, 2 * n_along)
-        for l in range(n_lines):  # noqa: E741
+                place_row(first, count, axis, seed, place, kind, geometry, pulse, row)
+                for n in range(count):
+                    line, sample = row[0, n], row[1, n]
+                    lines_reached, per_line, gain, off_plane = _look(
+                        line, sample, row[2, n], wraps, tables, n_lines, low_sample, high_sample
+                    )
+                    if lines_reached < 0:
+                        continue
+                    l0, l1, k0, k1, a, b = _corners(line, sample, n_lines, n_samples, wraps)
+                    gain *= pulse[3] * _amplitude(power, l0, l1, k0, k1, a, b)
+                    first_sample, n_along, first_line, n_across = _profiles(
+                        sample,
+                        reach,
+                        per_sample,
+                        change,
+                        line,
+                        lines_reached,
+                        per_line,
+                        off_plane,
+                        gain,
+                        taps,
+                        across,
+                    )
+                    for q in range(n_along + BLOCK - 1):
+                        weight = taps[q] if q < n_along else 0.0
+                        along[2 * q] = weight * row[3, n]
+                        along[2 * q + 1] = weight * row[4, n]
+                    base = 2 * (first_sample - start + room)
+                    _add(tile, width, base, first_line, n_across, n_lines, wraps, across, along, 2 * n_along)
+        for line in range(n_lines):
             for k in range(stop - start):
-                iq[l, start + k, 0] = tile[l * width + 2 * (room + k)]
-                iq[l, start + k, 1] = tile[l * width + 2 * (room + k) + 1]
+                iq[line, start + k, 0] = tile[line * width + 2 * (room + k)]
+                iq[line, start + k, 1] = tile[line * width + 2 * (room + k) + 1]
+
+
+@compiled
+@no_type_check
+def gather(rows, seed, place, kind, geometry, tables, pulse, power, edges, bar, power_bar, bands):
+    """Add to power_bar (bands, S, N) the gradient that comes through the scatterers of some bands.
+
+    It has an image for each band, as neighbouring bands share samples. bar (S, N, 2) is the gradient to iq;
+    all else is as in `scatter`.
+    """
+    low, size, others, axis, crossing, slab, search = rows
+    n_lines, n_samples = power.shape
+    per_sample, wraps = pulse[0], kind == CIRCLE
+    reach, change = REACH / per_sample, math.exp(-per_sample * per_sample)
+    taps, across, first = np.zeros(2 * int(reach) + 2), np.zeros(2 * n_lines + 2), np.zeros(3, np.int64)
+    row = np.zeros((5, int(2 * (slab.max() + search[4]) * search[5]) + 3))
+    for band in range(bands[0], bands[1]):
+        low_sample = edges[band] if edges[band] > 0 else -1
+        high_sample = edges[band + 1] if edges[band + 1] < n_samples else n_samples + 1
+        low_mm, high_mm = (
+            (low_sample + 0.5) * pulse[1] - search[3],
+            (high_sample + 0.5) * pulse[1] + search[3],
+        )
+        for iu in range(size[0]):
+            for iv in range(size[1]):
+                count, x, z = find_row(iu, iv, low, others, axis, crossing, slab, search, first)
+                if count == 0 or outside(x, z, kind, geometry, low_mm, high_mm):
+                    continue
+                place_row(first, count, axis, seed, place, kind, geometry, pulse, row)
+                for n in range(count):
+                    line, sample = row[0, n], row[1, n]
+                    lines_reached, per_line, gain, off_plane = _look(
+                        line, sample, row[2, n], wraps, tables, n_lines, low_sample, high_sample
+                    )
+                    if lines_reached < 0 or sample == high_sample:
+                        continue
+                    first_sample, n_along, first_line, n_across = _profiles(
+                        sample, reach, per_sample, change, line, lines_reached, per_line, off_plane,
+                        gain * pulse[3], taps, across,
+                    )  # fmt: skip
+                    echo = _echo(
+                        bar,
+                        first_line,
+                        n_across,
+                        wraps,
+                        first_sample,
+                        n_along,
+                        across,
+                        taps,
+                        row[3, n],
+                        row[4, n],
+                    )
+                    l0, l1, k0, k1, a, b = _corners(line, sample, n_lines, n_samples, wraps)
+                    echo /= 2 * _amplitude(power, l0, l1, k0, k1, a, b)
+                    power_bar[band, l0, k0] += echo * (1 - a) * (1 - b)
+                    power_bar[band, l0, k1] += echo * (1 - a) * b
+                    power_bar[band, l1, k0] += echo * a * (1 - b)
+                    power_bar[band, l1, k1] += echo * a * b

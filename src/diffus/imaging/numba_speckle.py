@@ -30,14 +30,21 @@ def scatter(
     """See `speckle_reference.scatter`; without gradients to the probe."""
     spread = spread.detach()
     tables = torch.stack(
-        [spread.per_line, spread.per_elevation_mm, spread.volume_mm3, spread.elevation_reach_mm()]
+        [spread.per_line, spread.per_elevation_mm, spread.volume_mm3, spread.elevation_reach_mm()],
+        dim=1,
     )
     pulse = torch.stack([spread.per_sample, spread.step_mm, spread.turns_per_mm, strength])
     kind, geometry = _geometry(probe)
+    word = np.uint32(seed & 0xFFFFFFFF)
     arguments = (
-        rows.first, rows.count, rows.depth_mm.detach(), rows.drift_mm, rows.axis, np.uint32(seed & 0xFFFFFFFF),
-        probe_from_cell[:3].contiguous(), kind, geometry, tables, pulse,
-    )  # fmt: skip
+        _arrays(rows),
+        word,
+        probe_from_cell[:3].numpy().copy(),
+        kind,
+        geometry,
+        tables.numpy(),
+        pulse.numpy(),
+    )
     return _Scatter.apply(power, arguments, _bands(spread, probe))
 
 
@@ -65,6 +72,14 @@ class _Scatter(torch.autograd.Function):
         return power_bar.sum(dim=0), None, None
 
 
+def _arrays(rows: ScattererRows) -> tuple[Any, ...]:
+    """What the kernels take of the rows."""
+    slab = rows.slab
+    numbers = (slab.x_mm, slab.z_mm, slab.spacing_mm, slab.drift_mm, rows.slack_mm, rows.cells_per_mm)
+    arrays = (rows.crossing.numpy(), slab.reach_mm.detach().numpy(), np.array(numbers))
+    return (rows.low, rows.size, rows.others, rows.axis, *arrays)
+
+
 def _bands(spread: PointSpread, probe: Probe) -> np.ndarray:
     """Edges of as many bands of depth as there are threads, with the same work in each."""
     n_bands = min(torch.get_num_threads(), probe.n_samples)
@@ -78,7 +93,7 @@ def _bands(spread: PointSpread, probe: Probe) -> np.ndarray:
 
 def _geometry(probe: Probe) -> tuple[int, np.ndarray]:
     """Kind of scanlines and the numbers of `_numba_speckle._line_and_depth`."""
-    from diffus.imaging._numba_speckle import CIRCLE, LINEAR, SECTOR
+    from diffus.imaging._numba_scatterers import CIRCLE, LINEAR, SECTOR
 
     gaps = probe.n_scanlines - 1
     match probe:

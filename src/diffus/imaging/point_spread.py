@@ -14,9 +14,9 @@ from diffus.probe import Probe
 from diffus.scalars import as_double
 
 REACH = 4.5 / math.sqrt(2)
-"""Sigmas of the amplitude that are followed along depth and scanlines; as far as the expected image's power."""
+"""Sigmas of the amplitude followed along depth and scanlines; as far as the expected image's power."""
 ELEVATION_REACH = 2.5
-"""The same across the slice, where nothing is seen but a loss of 0.04 % of the power, which is made up for."""
+"""The same across the slice, where only a loss of 0.04 % of the power is seen, which is made up for."""
 
 
 class PointSpread(NamedTuple):
@@ -65,7 +65,8 @@ class PointSpread(NamedTuple):
 
     def detach(self) -> PointSpread:
         """The same without gradients."""
-        return PointSpread(*(value.detach() if isinstance(value, Tensor) else value for value in self))
+        values = {k: v.detach() for k, v in self._asdict().items() if isinstance(v, Tensor)}
+        return self._replace(**values)
 
     @property
     def requires_grad(self) -> bool:
@@ -88,7 +89,7 @@ class PointSpread(NamedTuple):
     def sees(
         self, line: Float64[Tensor, "*points"], depth_mm: Float64[Tensor, "*points"]
     ) -> Bool[Tensor, "*points"]:
-        """Whether points of the image plane are within the image or so near its sides that they reach into it."""
+        """Whether points of the plane are within the image or so near its sides that they reach into it."""
         n_samples = len(self.per_line)
         sample = depth_mm / self.step_mm.detach() - 0.5
         inside = (sample >= -0.5) & (sample <= n_samples - 0.5)

@@ -1,10 +1,10 @@
-"""Point scatterers fixed to the tissue: one in each cell of a cubic lattice in world coordinates, made when asked for.
+"""Point scatterers fixed to the tissue: one in each cell of a cubic lattice in world coordinates.
 
-A scatterer sits at a random place of its cell and has unit strength and a random phase, all from a hash of the
-seed and the cell's whole-number coordinates. Nothing is stored: the same cell gives the same scatterer on
+A scatterer sits at a random place of its cell and has unit strength and a random phase, all from a hash of
+the seed and the cell's whole-number coordinates. Nothing is stored: the same cell gives the same scatterer on
 every device, in every order and in every batch. One in each cell, rather than any number, spreads them more
-evenly than chance would, and unit strength adds no spread of its own: a sum of few already looks like a sum of
-many.
+evenly than chance would, and unit strength adds no spread of its own: a sum of few already looks like a sum
+of many.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from diffus.probe import Probe
 _WORD = 0xFFFFFFFF
 _FACTOR, _SUMMAND = 1664525, 1013904223
 _MAP_NODES = 256
-"""Nodes of the coarse map of the field of view along its longer side."""
+"""Nodes of the coarse map of the field of view along its longer side, at most."""
+_DRIFT_NODES = 8
+"""The same in the distance over which the map's maximum is taken."""
 
 
 def hash_cells(cells: Int64[Tensor, "*cells 3"], seed: int) -> Int64[Tensor, "*cells 4"]:
@@ -66,94 +68,109 @@ def scatterers_in(
 
 
 class ScattererRows(NamedTuple):
-    """Rows of cells along one axis of the lattice that hold every scatterer a pose can see, and few others.
+    """Rows of cells along one axis of the lattice, among which are all those whose scatterers a pose can see.
+
+    Rows run along the axis that is steepest to the image plane, so that each crosses the slab that the probe
+    sees within a few cells. Where row (u, v) crosses the plane, how many cells along the row and at which x
+    and z in mm, is linear in u and v. A coarse map of the slab's thickness says how far on both sides it
+    matters.
 
     Args:
-        first: first cell of each row.
-        count: cells in each row.
-        depth_mm: depth at which each row crosses the image plane.
-        drift_mm: how far from that crossing, along the plane, a row's scatterers lie at most.
-        axis: the axis of the lattice the rows run along.
+        axis: which axis the rows run along.
+        others: the axes of u and v.
+        low: smallest u and v.
+        size: how many u and v there are.
+        crossing: coefficients of u + 1/2, v + 1/2 and 1, for cells along the row, x and z.
+        slab: the map.
+        slack_mm: added to the map, for the scatterers' places within their cells.
+        cells_per_mm: cells along a row for each mm of distance from the plane.
     """
 
-    first: Int64[Tensor, "rows 3"]
-    count: Int64[Tensor, " rows"]
-    depth_mm: Float64[Tensor, " rows"]
-    drift_mm: float
     axis: int
+    others: tuple[int, int]
+    low: tuple[int, int]
+    size: tuple[int, int]
+    crossing: Float64[Tensor, "3 3"]
+    slab: SlabMap
+    slack_mm: float
+    cells_per_mm: float
+
+    @classmethod
+    def of(
+        cls, probe: Probe, spread: PointSpread, probe_from_world: Float64[Tensor, "4 4"], side_mm: float
+    ) -> ScattererRows:
+        """The rows of a pose, for cells of some side."""
+        turn, shift = probe_from_world[:3, :3], probe_from_world[:3, 3]
+        axis = int(turn[1].abs().argmax())
+        first, second = (i for i in range(3) if i != axis)
+        others = [first, second]
+        steep = float(turn[1, axis].abs())
+        slack = side_mm / 2 * float(turn[1, others].abs().sum())
+        along_plane = math.sqrt(max(0.0, 1 - steep**2)) / steep
+        most = float(spread.elevation_reach_mm().max())
+        slab = SlabMap.of(probe, spread, (most + slack) * along_plane + 0.71 * side_mm)
+        corners = ((slab.corners() - shift) @ turn / side_mm)[:, others]
+        low_u, low_v = corners.amin(0).floor().long().tolist()
+        high_u, high_v = corners.amax(0).ceil().long().tolist()
+        step = torch.cat([turn[:, others] * side_mm, shift[:, None]], dim=1)
+        along = -step[1] / (turn[1, axis] * side_mm)
+        crossing = torch.stack([along, *(step[i] + turn[i, axis] * side_mm * along for i in (0, 2))])
+        size = (high_u - low_u + 1, high_v - low_v + 1)
+        per_mm = 1 / (steep * side_mm)
+        return cls(axis, (first, second), (low_u, low_v), size, crossing, slab, slack, per_mm)
 
     def cells(self, rows_at_once: int) -> Iterator[Int64[Tensor, "M 3"]]:
         """All cells in order, some rows at a time."""
-        for start in range(0, len(self.count), rows_at_once):
-            first, count = (t[start : start + rows_at_once] for t in (self.first, self.count))
-            cells = first.repeat_interleave(count, dim=0)
-            ends = count.cumsum(0)
-            along = torch.arange(len(cells), device=cells.device) - (ends - count).repeat_interleave(count)
+        u, v = (
+            torch.arange(low, low + size, device=self.crossing.device)
+            for low, size in zip(self.low, self.size, strict=True)
+        )
+        crossing, x, z = (
+            (a * (u + 0.5))[:, None] + (b * (v + 0.5) + c) for a, b, c in self.crossing.unbind()
+        )
+        reach = self.slab.look_up(x, z)
+        half = (reach + self.slack_mm) * self.cells_per_mm
+        start, stop = (crossing - half).floor().long(), (crossing + half).floor().long()
+        for rows in (reach > 0).nonzero().split(rows_at_once):
+            iu, iv = rows.unbind(-1)
+            count = stop[iu, iv] - start[iu, iv] + 1
+            along = torch.arange(int(count.sum()), device=count.device)
+            along -= (count.cumsum(0) - count).repeat_interleave(count)
+            cells = torch.empty(len(along), 3, dtype=torch.int64, device=count.device)
+            for axis, first in zip((*self.others, self.axis), (u[iu], v[iv], start[iu, iv]), strict=True):
+                cells[:, axis] = first.repeat_interleave(count)
             cells[:, self.axis] += along
             yield cells
 
 
-def scatterer_rows(
-    probe: Probe, spread: PointSpread, probe_from_world: Float64[Tensor, "4 4"], side_mm: float
-) -> ScattererRows:
-    """The rows of cells that meet the slab which a probe sees.
+class SlabMap(NamedTuple):
+    """How far from the image plane scatterers are seen, in mm: the most within some distance of each node.
 
-    Rows run along the axis of the lattice that is steepest to the image plane, so that each crosses the slab
-    within a few cells. Their crossings are looked up in a coarse map of the slab's thickness.
+    Args:
+        reach_mm: on nodes of the image plane; 0 where nothing is seen.
+        x_mm: of the first column.
+        z_mm: of the first row.
+        spacing_mm: of the nodes.
+        drift_mm: the distance.
     """
-    turn, shift = probe_from_world[:3, :3], probe_from_world[:3, 3]
-    axis = int(turn[1].abs().argmax())
-    others = [i for i in range(3) if i != axis]
-    steep = float(turn[1, axis].abs())
-    slack = side_mm / 2 * float(turn[1, others].abs().sum())  # of y, by the place within the cell
-    thickest = spread.elevation_reach_mm()
-    drift = (float(thickest.max()) + slack) / steep * math.sqrt(max(0.0, 1 - steep**2)) + 0.71 * side_mm
-    slab = _SlabMap.of(probe, spread, thickest, drift)
-
-    corners = (slab.corners() - shift) @ turn / side_mm
-    low, high = (corners[:, others].amin(0).floor().long(), corners[:, others].amax(0).ceil().long())
-    u, v = (
-        torch.arange(int(a), int(b) + 1, device=turn.device).double() + 0.5
-        for a, b in zip(low, high, strict=True)
-    )
-    step = turn * side_mm
-
-    def over_rows(of_u: Tensor, of_v: Tensor, constant: Tensor) -> Tensor:
-        return (of_u * u)[:, None] + (of_v * v + constant)
-
-    # Where each row crosses y = 0, in cells along it and in mm of the plane.
-    crossing = over_rows(*(-step[1, others] / step[1, axis]), -shift[1] / step[1, axis])
-    x, z = (over_rows(*step[i, others], shift[i]) + step[i, axis] * crossing for i in (0, 2))
-    reach = slab.look_up(x, z)
-    keep = reach > 0
-    crossing, x, z = crossing[keep], x[keep], z[keep]
-    half = (reach[keep] + slack) / (steep * side_mm)
-    start, stop = (crossing - half).floor().long(), (crossing + half).floor().long()
-    where = keep.nonzero()
-    first = torch.empty(len(where), 3, dtype=torch.int64, device=turn.device)
-    first[:, others] = where + low
-    first[:, axis] = start
-    return ScattererRows(first, stop - start + 1, probe.scanline_coordinates(x, z)[1], drift, axis)
-
-
-class _SlabMap(NamedTuple):
-    """How far from the image plane scatterers are seen, the most within some distance of each node; 0: nowhere."""
 
     reach_mm: Float64[Tensor, "nz nx"]
     x_mm: float
     z_mm: float
     spacing_mm: float
+    drift_mm: float
 
     @classmethod
-    def of(cls, probe: Probe, spread: PointSpread, thickest: Tensor, drift: float) -> _SlabMap:
+    def of(cls, probe: Probe, spread: PointSpread, drift_mm: float) -> SlabMap:
+        """The map of a probe, for scatterers up to ``drift_mm`` from where it is looked up."""
         left, right, top, bottom = probe.plane_bounds_mm()
-        spacing = max(right - left, bottom - top) / _MAP_NODES
+        spacing = max((right - left) / _MAP_NODES, (bottom - top) / _MAP_NODES, drift_mm / _DRIFT_NODES)
         # Three nodes more than the drift: rounding to a node, and a region's edge between nodes.
-        dilation = math.ceil(drift / spacing) + 3
+        dilation = math.ceil(drift_mm / spacing) + 3
         margin = spread.lateral_reach_mm(probe) + (dilation + 1) * spacing
-        device = thickest.device
+        thickest = spread.elevation_reach_mm()
         x, z = (
-            torch.arange(low - margin, high + margin, spacing, dtype=torch.float64, device=device)
+            torch.arange(low - margin, high + margin, spacing, dtype=torch.float64, device=thickest.device)
             for low, high in ((left, right), (top, bottom))
         )
         line, depth = probe.scanline_coordinates(x[None].expand(len(z), -1), z[:, None].expand(-1, len(x)))
@@ -162,9 +179,10 @@ class _SlabMap(NamedTuple):
         for window in ((1, 2 * dilation + 1), (2 * dilation + 1, 1)):
             padding = (window[0] // 2, window[1] // 2)
             reach = F.max_pool2d(reach[None, None], window, stride=1, padding=padding)[0, 0]
-        return cls(reach, float(x[0]), float(z[0]), spacing)
+        return cls(reach, float(x[0]), float(z[0]), spacing, drift_mm)
 
     def corners(self) -> Float64[Tensor, "4 3"]:
+        """The map's outermost places, in the probe's frame."""
         rows, columns = self.reach_mm.shape
         right, bottom = self.x_mm + columns * self.spacing_mm, self.z_mm + rows * self.spacing_mm
         points = [(x, 0.0, z) for x in (self.x_mm, right) for z in (self.z_mm, bottom)]

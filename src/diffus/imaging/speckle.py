@@ -23,7 +23,7 @@ from torch import Tensor
 from diffus.checks import require_one_of, require_positive
 from diffus.imaging import speckle_reference
 from diffus.imaging.point_spread import PointSpread
-from diffus.imaging.scatterers import scatterer_rows
+from diffus.imaging.scatterers import ScattererRows
 from diffus.probe import ConvexProbe, LinearProbe, PhasedProbe, Probe, RadialProbe
 from diffus.propagation import BACKENDS
 
@@ -32,8 +32,8 @@ KNOWN_PROBES = (ConvexProbe, LinearProbe, PhasedProbe, RadialProbe)
 DEVELOPED = 2.5
 """Scatterers in the smallest resolution cell (V above) for fully developed speckle.
 
-Intensity then exceeds <I^2> / <I>^2 = 2 by about 0.02, and envelope mean / std is within 0.01 of 1.913; found by
-simulation (tests/imaging/test_speckle.py). Elsewhere in the image the cell is larger.
+Intensity then exceeds <I^2> / <I>^2 = 2 by about 0.02, and envelope mean / std is within 0.01 of 1.913; found
+by simulation (tests/imaging/test_speckle.py). Elsewhere in the image the cell is larger.
 """
 
 
@@ -58,14 +58,14 @@ def scattered_iq(
         probe: where scanlines run, and the widths of pulse and beam.
         world_from_probe: poses.
         seed: another seed is another tissue of the same kind; taken modulo 2^32.
-        scatterers_per_mm3: by default `developed_density` of the probe. With few in a resolution cell speckle is
-            sparse: its brightest spots are brighter than Rayleigh statistics have them.
+        scatterers_per_mm3: by default `developed_density` of the probe. With few in a resolution cell speckle
+            is sparse: its brightest spots are brighter than Rayleigh statistics have them.
         backend: ``"torch"`` is the reference; ``"numba"`` serves the CPU where no field of the probe wants a
             gradient; ``"triton"`` is the reference on the GPU.
 
     Raises:
-        ValueError: for a density that is not above zero, a probe of one scanline, a power of another shape than
-            the probe's image, or a backend that cannot serve the call, with the reason.
+        ValueError: for a density that is not above zero, a probe of one scanline, a power of another shape
+            than the probe's image, or a backend that cannot serve the call, with the reason.
     """
     _check_shapes(power, probe, world_from_probe)
     density = developed_density(probe) if scatterers_per_mm3 is None else float(scatterers_per_mm3)
@@ -77,7 +77,7 @@ def scattered_iq(
     strength = poses.new_tensor(1 / math.sqrt(density))
     images = []
     for image, probe_from_world in zip(power, torch.linalg.inv(poses), strict=True):
-        rows = scatterer_rows(probe, spread.detach(), probe_from_world, side)
+        rows = ScattererRows.of(probe, spread.detach(), probe_from_world, side)
         probe_from_cell = probe_from_world.clone()
         probe_from_cell[:3, :3] *= side
         arguments = (image, probe, spread, probe_from_cell, rows, strength, seed)
@@ -103,7 +103,8 @@ def _check_shapes(power: Tensor, probe: Probe, poses: Tensor) -> None:
     expected = (len(poses), probe.n_scanlines, probe.n_samples)
     if tuple(power.shape) != expected:
         raise ValueError(
-            f"power: expected shape {expected} (poses, scanlines, samples of the probe), got {tuple(power.shape)}"
+            f"power: expected shape {expected} (poses, scanlines and samples of the probe), "
+            f"got {tuple(power.shape)}"
         )
     if probe.n_scanlines < 2:
         raise ValueError(

@@ -97,7 +97,7 @@ def _contributions(
 def _taps(
     centre: Float64[Tensor, " M"], per_step: Float64[Tensor, "*M"], reach: Float64[Tensor, " M"]
 ) -> tuple[Int64[Tensor, "M taps"], Float64[Tensor, "M taps"]]:
-    """Whole numbers within reach of each centre, and the Gaussian there; 0 where a row has fewer than others."""
+    """Whole numbers within reach of each centre, and the Gaussian there; 0 beyond the reach."""
     middle = centre.detach()
     first = (middle - reach).ceil().long()
     count = (middle + reach).floor().long() - first + 1

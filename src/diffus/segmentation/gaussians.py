@@ -77,6 +77,10 @@ class PartialVolumeMixture:
         return log_densities(self, features).softmax(dim=1) @ shares
 
 
+SETTLED = 2e-4
+"""Change of means and weights in a step below which more steps are not worth their time."""
+
+
 def log_densities(mixture: PartialVolumeMixture, features: Float[Tensor, "n D"]) -> Float[Tensor, "n M"]:
     """Logarithm of each component's weighted density at each voxel, up to a constant."""
     means, covariances, _, weights = mixture.components()
@@ -119,7 +123,13 @@ def fit_mixture(
     mixture = _with_known(mixture, fixed or {})
     data = samples.double()
     for _ in range(iterations):
-        mixture = _with_known(_step(mixture, data), fixed or {})
+        before, mixture = mixture, _with_known(_step(mixture, data), fixed or {})
+        change = max(
+            float((new - old).abs().max())
+            for new, old in zip((mixture.means, mixture.weights), (before.means, before.weights), strict=True)
+        )
+        if change < SETTLED:
+            break
     return mixture
 
 

@@ -31,7 +31,7 @@ from diffus.volume import Volume
 LEAST_VOXELS = 1000
 """Fewer voxels than this make no histogram."""
 
-SAMPLES = 30_000
+SAMPLES = 10_000
 """Voxels that the mixture is fitted on: the mean of a class is known to a hundredth of its spread."""
 
 
