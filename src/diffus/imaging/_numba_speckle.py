@@ -11,18 +11,15 @@ import math
 from typing import no_type_check
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
+from numba import njit
 
 from diffus.imaging._numba_scatterers import CIRCLE, find_row, outside, place_row
+from diffus.imaging._numba_tiles import BLOCK, add_product
 from diffus.imaging.gain import SILENCE
 from diffus.imaging.point_spread import REACH
 from diffus.kernels import compiled
-from diffus.propagation._simd import operation
 
 _FLOOR = SILENCE**2
-BLOCK = 4
-"""Samples added at a time: with their two parts, eight numbers side by side."""
 
 
 @njit(inline="always")
@@ -93,51 +90,6 @@ def _fill(taps, count, distance, per_step, weight, change):
         taps[q] = weight
         weight *= ratio
         ratio *= change
-
-
-@operation
-def _add_block(_typing, tile, start, along, place, weight):
-    """``tile[start : start + 8] += weight * along[place : place + 8]`` for flat arrays, as vectors.
-
-    The compiler finds none by itself, as it cannot know that the arrays do not overlap.
-    """
-
-    def codegen(context, builder, signature, arguments):
-        dtype = signature.args[0].dtype
-        vector = ir.VectorType(context.get_value_type(dtype), 2 * BLOCK)
-
-        def pointer(which):
-            array = context.make_array(signature.args[which])(context, builder, arguments[which])
-            return builder.bitcast(builder.gep(array.data, [arguments[which + 1]]), vector.as_pointer())
-
-        align = dtype.bitwidth // 8
-        one = builder.insert_element(
-            ir.Constant(vector, ir.Undefined), arguments[4], ir.Constant(ir.IntType(32), 0)
-        )
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 2 * BLOCK), [0] * (2 * BLOCK))
-        weights = builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), lanes)
-        target, source = pointer(0), pointer(2)
-        product = builder.fmul(weights, builder.load(source, align=align))
-        builder.store(builder.fadd(builder.load(target, align=align), product), target, align=align)
-        return context.get_dummy_value()
-
-    return types.void(tile, types.intp, along, types.intp, tile.dtype), codegen
-
-
-@njit(inline="always")
-@no_type_check
-def _add(tile, width, base, first, n, n_lines, wraps, across, along, n_along):
-    """Add the product of two profiles to a tile of flat rows, block by block."""
-    skipped = 0 if wraps else max(0, -first)
-    stop = n if wraps else min(n, n_lines - first)
-    line = first % n_lines if wraps else first + skipped
-    for m in range(skipped, stop):
-        start = line * width + base
-        for block in range(0, n_along, 2 * BLOCK):
-            _add_block(tile, start + block, along, block, across[m])
-        line += 1
-        if wraps and line == n_lines:
-            line = 0
 
 
 @njit(inline="always")
@@ -248,7 +200,9 @@ def scatter(rows, seed, place, kind, geometry, tables, pulse, power, edges, iq, 
                         along[2 * q] = weight * row[3, n]
                         along[2 * q + 1] = weight * row[4, n]
                     base = 2 * (first_sample - start + room)
-                    _add(tile, width, base, first_line, n_across, n_lines, wraps, across, along, 2 * n_along)
+                    add_product(
+                        tile, width, base, first_line, n_across, n_lines, wraps, across, along, 2 * n_along
+                    )
         for line in range(n_lines):
             for k in range(stop - start):
                 iq[line, start + k, 0] = tile[line * width + 2 * (room + k)]

@@ -23,7 +23,7 @@ from diffus.probe import Probe
 
 _WORD = 0xFFFFFFFF
 _FACTOR, _SUMMAND = 1664525, 1013904223
-_MAP_NODES = 256
+_MAP_NODES = 160
 """Nodes of the coarse map of the field of view along its longer side, at most."""
 _DRIFT_NODES = 8
 """The same in the distance over which the map's maximum is taken."""
