@@ -253,14 +253,15 @@ def test_gradcheck_probe_fields(name: str, field: str) -> None:
     assert value.grad is not None and float(value.grad) != 0
 
 
+BY_POSE = [("gain_db", 20.0), ("tgc_db_per_cm", 3.0), ("dynamic_range_db", 150.0)]
+
+
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("gain_db", 20.0), ("tgc_db_per_cm", 3.0), ("dynamic_range_db", 150.0), ("attenuation_exponent", 1.1)],
+    ("field", "value", "by_pose"),
+    [("attenuation_exponent", 1.1, False)]
+    + [(*row, by_pose) for row in BY_POSE for by_pose in (False, True)],
 )
-@pytest.mark.parametrize("by_pose", [False, True], ids=["one", "by pose"])
 def test_gradcheck_settings(field: str, value: float, by_pose: bool) -> None:
-    if by_pose and field == "attenuation_exponent":
-        pytest.skip("attenuation_exponent is one number for all poses")
     probe = PROBES["convex"].with_options(n_scanlines=5, n_samples=24)
     medium, poses = textured(), torch.stack([IDENTITY, pose.exp(TANGENT)])
     start = torch.full((2,) if by_pose else (), value, dtype=torch.float64, requires_grad=True)
