@@ -17,6 +17,11 @@ PROBES: dict[str, Probe] = {
     "phased": PhasedProbe(field_of_view_deg=40.0, **SMALL),
     "radial": RadialProbe(radius_mm=6.0, **SMALL),
 }
+
+STEERED: dict[str, Probe] = {
+    "steered linear": LinearProbe(width_mm=16.0, steering_deg=-15.0, **SMALL),
+    "steered phased": PhasedProbe(field_of_view_deg=40.0, steering_deg=20.0, **SMALL),
+}
 """One small probe of each kind."""
 
 IDENTITY = torch.eye(4, dtype=torch.float64)

@@ -23,6 +23,9 @@ PROBES = [
     ConvexProbe(radius_mm=60, field_of_view_deg=180, depth_mm=30, n_scanlines=33),
     PhasedProbe(field_of_view_deg=90, depth_mm=120, n_scanlines=33),
     RadialProbe(radius_mm=5, depth_mm=30, n_scanlines=36),
+    LinearProbe(width_mm=40, depth_mm=50, n_scanlines=33, steering_deg=-20),
+    PhasedProbe(field_of_view_deg=60, depth_mm=80, n_scanlines=33, steering_deg=25),
+    PhasedProbe(field_of_view_deg=40, depth_mm=80, n_scanlines=33, steering_deg=-50),
 ]
 each_probe = pytest.mark.parametrize("probe", PROBES, ids=lambda p: f"{p.kind}")
 
@@ -62,7 +65,8 @@ def test_scanlines_start_and_run_where_the_hand_says(probe, origins, directions)
 @each_probe
 def test_one_scanline_runs_down_the_middle(probe):
     lines = probe.with_options(n_scanlines=1).scanlines()
-    assert lines.directions.tolist() == [[0, 0, 1]]
+    steered = math.radians(getattr(probe, "steering_deg", 0))
+    assert lines.directions[0].tolist() == pytest.approx([math.sin(steered), 0, math.cos(steered)])
     assert float(lines.origins_mm[0, 0]) == 0
 
 
@@ -125,7 +129,10 @@ def test_lateral_spacing_is_the_arc_between_neighbours(probe):
     depth = torch.tensor([1.0, 20.0, 29.0], dtype=torch.float64)
     lines = probe.with_options(n_scanlines=721).scanlines()
     points = lines.origins_mm[:, None] + depth[:, None] * lines.directions[:, None]
-    chord = (points[1] - points[0]).norm(dim=-1)
+    apart = points[1] - points[0]
+    if probe.shear is not None:
+        apart = apart - (apart @ lines.directions[0])[:, None] * lines.directions[0]
+    chord = apart.norm(dim=-1)
     spacing = probe.with_options(n_scanlines=721).lateral_spacing_mm(depth)
     assert torch.allclose(spacing, chord, rtol=1e-5)  # chord and arc differ by angle^2 / 24
 
@@ -137,7 +144,10 @@ def test_the_outline_is_closed_and_touches_its_box(probe):
     assert probe.field_of_view_mask(outline[:, 0], outline[:, 1]).all()
     x_min, x_max, z_min, z_max = probe.plane_bounds_mm()
     assert [float(outline[:, 0].min()), float(outline[:, 0].max())] == pytest.approx([x_min, x_max], abs=1e-9)
-    assert [float(outline[:, 1].min()), float(outline[:, 1].max())] == pytest.approx([z_min, z_max], abs=1e-9)
+    # The deepest point of a steered arc lies between two scanlines.
+    between = 0.02 if getattr(probe, "steering_deg", 0) else 1e-9
+    depths = [float(outline[:, 1].min()), float(outline[:, 1].max())]
+    assert depths == pytest.approx([z_min, z_max], abs=between)
 
 
 def test_samples_are_the_middles_of_equal_cells():
@@ -150,10 +160,35 @@ def test_wavelength():
     assert LinearProbe(frequency_mhz=7.5).wavelength_mm == pytest.approx(0.2053, abs=1e-4)
 
 
+@each_probe
+def test_face_cosines_are_those_of_the_scanlines_and_the_face(probe):
+    lines = probe.scanlines()
+    if isinstance(probe, LinearProbe | PhasedProbe):
+        normals = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).expand(33, 3)
+    else:
+        normals = lines.directions
+    expected = (lines.directions * normals).sum(dim=-1).clamp_min(math.cos(math.radians(80)))
+    assert torch.allclose(probe.face_cosines(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("degrees", [-35.0, 10.0])
+def test_lines_of_equal_depth_lean_by_the_shear(degrees):
+    probe = LinearProbe(n_scanlines=5, steering_deg=degrees)
+    lines = probe.scanlines()
+    step = lines.origins_mm[1] - lines.origins_mm[0]
+    along = step @ lines.directions[0]
+    assert probe.shear is not None
+    assert float(probe.shear) == pytest.approx(float(along / (step @ step - along**2).sqrt()))
+    assert LinearProbe().shear is None
+
+
 # --- refusals -----------------------------------------------------------------------------------------------
 
 CLASSES: list[type[Probe]] = [LinearProbe, ConvexProbe, PhasedProbe, RadialProbe]
-FIELDS = sorted({field.name for cls in CLASSES for field in dataclasses.fields(cls)} - {"dynamic_receive"})
+FIELDS = sorted(
+    {field.name for cls in CLASSES for field in dataclasses.fields(cls)}
+    - {"dynamic_receive", "apodization", "steering_deg"}
+)
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "wide", None])
@@ -165,9 +200,23 @@ def test_every_number_must_be_above_zero(name, value):
                 cls(**{name: value})
 
 
+@pytest.mark.parametrize("value", [-61, 61, float("nan"), "left", None])
+@pytest.mark.parametrize("cls", [LinearProbe, PhasedProbe])
+def test_steering_has_its_bounds(cls, value):
+    with as_users_run(), pytest.raises(ValueError, match=rf"{cls.__name__}: steering_deg must"):
+        cls(steering_deg=value, **({} if cls is LinearProbe else {"field_of_view_deg": 20}))
+
+
+@pytest.mark.parametrize("value", ["round", 3, None])
+def test_apodization_is_a_known_window(value):
+    with as_users_run(), pytest.raises(ValueError, match=r"unknown ConvexProbe apodization.*'hann'"):
+        ConvexProbe(apodization=value)
+
+
 @pytest.mark.parametrize(
     ("cls", "options", "words"),
     [
+        (PhasedProbe, {"field_of_view_deg": 90, "steering_deg": 50}, "95 deg from the normal"),
         (
             ConvexProbe,
             {"field_of_view_deg": 181},

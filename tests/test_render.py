@@ -11,8 +11,9 @@ from torch import Tensor
 
 import diffus
 from diffus import LinearProbe, Medium, Probe, RadialProbe, RenderSettings, UltrasoundRenderer, pose, render
+from diffus.render import VALUES_KEPT, poses_at_once
 
-PLAIN = RenderSettings(propagation="primary", tgc_db_per_cm=0.0, gain_db=0.0)
+PLAIN = RenderSettings(propagation="primary", tgc_db_per_cm=0.0, gain_db=0.0, noise_db=None)
 INTERFACES = PLAIN.with_options(speckle="none")
 
 
@@ -110,7 +111,7 @@ def test_transmission_through_an_interface_weakens_what_lies_behind() -> None:
 
 
 def test_a_uniform_medium_without_scatterers_is_silent() -> None:
-    frame = render(uniform(0.5, backscatter=0.0), PROBES["convex"], IDENTITY)
+    frame = render(uniform(0.5, backscatter=0.0), PROBES["convex"], IDENTITY, RenderSettings(noise_db=None))
     assert float(frame.envelope.max()) <= 1e-12
     assert float(frame.scanlines.max()) == 0
 
@@ -176,6 +177,50 @@ def test_beyond_the_border_tissue_is_black_and_the_border_makes_no_echo() -> Non
     assert float(line[45:].max()) <= 1e-12
 
 
+@pytest.mark.parametrize("speckle", ["expected", "sampled"])
+def test_a_cap_on_memory_splits_the_batch_and_changes_no_bit(speckle: str) -> None:
+    medium, probe = textured(torch.float32), PROBES["convex"].with_options(n_elevation=2)
+    gains = torch.linspace(0.0, 12.0, 5)
+    settings = RenderSettings(speckle=speckle, gain_db=gains)
+    needed = VALUES_KEPT * probe.n_scanlines * (probe.n_samples + 1) * 3 * 4 / 1e6
+    capped = settings.with_options(max_memory_mb=2.5 * needed)
+    assert poses_at_once(probe, capped, 4) == 2
+    found = []
+    for choice in (settings, capped):
+        tangents = 0.1 * torch.arange(30, dtype=torch.float64).reshape(5, 6)
+        tangents.requires_grad_()
+        frame = render(medium, probe, pose.perturb(IDENTITY.expand(5, 4, 4), tangents), choice)
+        frame.scanlines.square().sum().backward()
+        found.append((frame.scanlines.detach(), frame.envelope.detach(), tangents.grad))
+    for one, other in zip(*found, strict=True):
+        assert one is not None and torch.equal(one, other)
+
+
+def test_a_cap_below_one_pose_says_what_is_needed() -> None:
+    settings = RenderSettings(max_memory_mb=1.0)
+    probe = PROBES["convex"].with_options(n_scanlines=192, n_samples=512)
+    with pytest.raises(ValueError, match=r"max_memory_mb=1 is too little for one pose.*about \d+ MB"):
+        render(textured(torch.float32), probe, IDENTITY, settings)
+
+
+def test_sampled_images_through_a_thick_slice_average_to_the_expected_one() -> None:
+    # Scatterers on one side of the plane alone: each plane of the slice must give its own power.
+    probe = LinearProbe(
+        width_mm=10.0, n_scanlines=24, n_samples=80, depth_mm=20.0, frequency_mhz=4.0, n_elevation=5
+    )
+    medium = medium_of(lambda x, y, z: (0 * z + 1.6, 0 * z, 0.01 * torch.sigmoid(y - 1.0)), z_mm=(-5.0, 30.0))
+    settings = PLAIN.with_options(speckle="sampled", scatterers_per_mm3=8.0)
+    expected = render(medium, probe, IDENTITY, PLAIN).envelope ** 2
+    total = torch.zeros_like(expected)
+    for seed in range(60):
+        total += render(medium, probe, IDENTITY, settings.with_options(seed=seed)).envelope ** 2
+    blocks = [
+        10 * torch.log10(t[:, :, 8:-8].reshape(1, 3, 8, 4, 16).mean(dim=(2, 4)))
+        for t in (total / 60, expected)
+    ]
+    assert float((blocks[0] - blocks[1]).abs().max()) < 0.5
+
+
 # ------------------------------------------------------------------------------------------------ gradients
 
 TANGENT = torch.tensor([4.0, -3.0, 6.0, 0.7, -0.4, 0.9], dtype=torch.float64)
@@ -222,9 +267,9 @@ CONTINUOUS_PROBE_FIELDS = (
     "speed_of_sound_m_s",
 )
 GEOMETRY_FIELDS = {
-    "linear": ("width_mm",),
+    "linear": ("width_mm", "steering_deg"),
     "convex": ("radius_mm", "field_of_view_deg"),
-    "phased": ("field_of_view_deg",),
+    "phased": ("field_of_view_deg", "steering_deg"),
     "radial": ("radius_mm",),
 }
 
@@ -235,7 +280,9 @@ GEOMETRY_FIELDS = {
     + [(name, field) for name, several in GEOMETRY_FIELDS.items() for field in several],
 )
 def test_gradcheck_probe_fields(name: str, field: str) -> None:
-    probe = PROBES[name].with_options(n_scanlines=5, n_samples=24, n_elevation=2)
+    # A close look, where pulse and beam are wider than samples and scanlines.
+    close = {"linear": {"width_mm": 1.5}, "radial": {}}.get(name, {"field_of_view_deg": 4.0})
+    probe = PROBES[name].with_options(n_scanlines=5, n_samples=24, depth_mm=4.0, n_elevation=2, **close)
     medium, at = textured(), pose.exp(TANGENT)
 
     def images(value: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,12 +8,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from diffus import datasets, pose, propagation
+from diffus.auxiliary import AuxiliaryMaps, auxiliary_maps
 from diffus.frame import Frame
 from diffus.medium import Medium
 from diffus.presets import preset
 from diffus.probe import ConvexProbe, LinearProbe, PhasedProbe, Probe, RadialProbe
 from diffus.render import UltrasoundRenderer, render
 from diffus.settings import RenderSettings
+from diffus.signals import Signals, receive
 from diffus.surface import on_surface
 from diffus.tissue_maps import TissueMaps
 from diffus.tissues import TISSUES, Tissue
@@ -26,6 +28,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "TISSUES",
+    "AuxiliaryMaps",
     "ConvexProbe",
     "Frame",
     "LinearProbe",
@@ -34,10 +37,12 @@ __all__ = [
     "Probe",
     "RadialProbe",
     "RenderSettings",
+    "Signals",
     "Tissue",
     "TissueMaps",
     "UltrasoundRenderer",
     "Volume",
+    "auxiliary_maps",
     "datasets",
     "imaging",
     "io",
@@ -46,6 +51,7 @@ __all__ = [
     "pose",
     "preset",
     "propagation",
+    "receive",
     "render",
     "segmentation",
 ]

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from diffus.imaging.scan_conversion import PixelGrid, field_of_view, to_cartesian
+from diffus.imaging.smoothing import persist
 from diffus.probe import Probe
 from diffus.settings import RenderSettings
 
@@ -86,6 +87,15 @@ class Frame:
     def world_from_pixel(self, grid: PixelGrid, thickness_mm: float = 1.0) -> Float64[Tensor, "B 4 4"]:
         """Affine of each image as a slab of voxels (column, row, 0)."""
         return self.world_from_probe.detach().cpu() @ grid.probe_from_pixel(thickness_mm)
+
+    def with_persistence(self, persistence: float) -> Frame:
+        """The same sequence as a scanner shows it that mixes each frame with those before it.
+
+        Args:
+            persistence: share of what was shown before, in [0, 0.99].
+        """
+        shown = persist(self.scanlines, persistence)
+        return Frame(shown, self.envelope, self.probe, self.world_from_probe, self.settings)
 
     def detach(self) -> Frame:
         """The same frame without its graph, on the CPU."""

@@ -89,7 +89,7 @@ def probe_from_dict(content: Mapping[str, Any]) -> Probe:
     known = [field.name for field in fields(cls)]
     for name, value in values.items():
         require_one_of(f"{cls.__name__} field", name, known)
-        if not isinstance(value, int | float):
+        if not isinstance(value, int | float) and name not in cls.CHOICES:
             raise ValueError(f"{cls.__name__}: {name} must be a number, got {value!r}")
     return cls(**values)
 

@@ -24,6 +24,10 @@ AnyProbe = TypeVar("AnyProbe", bound="Probe")
 """The kind of probe that a method is called on (beartype, on single methods, knows no `typing.Self`)."""
 
 
+APODIZATIONS = ("rectangular", "hamming", "hann")
+"""Windows over the aperture."""
+
+
 class Scanlines(NamedTuple):
     """Start points (S, 3) in mm and unit directions (S, 3), in the probe frame, float64."""
 
@@ -44,6 +48,8 @@ class Probe(ABC):
         n_elevation: planes over which the slice thickness is integrated; 1 is an infinitely thin slice.
         focus_mm: depth of the lateral (electronic) transmit focus.
         aperture_mm: width of the active aperture.
+        apodization: window over the aperture: rectangular, hamming or hann. The rounder the window, the wider
+            the beam at the focus and the weaker its side lobes, which the Gaussian beam does not have.
         dynamic_receive: receive focus follows the echo, with an aperture that opens with depth up to the
             full one at ``focus_mm``; otherwise transmit and receive share the fixed focus.
         elevation_focus_mm: depth of the lens focus.
@@ -52,6 +58,10 @@ class Probe(ABC):
     """
 
     kind: ClassVar[str]
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {"apodization": APODIZATIONS}
+    """Fields that are words, and the words each knows."""
+    SIGNED: ClassVar[dict[str, float]] = {"steering_deg": 60.0}
+    """Fields that may be zero or negative, and how far from zero they may lie."""
 
     depth_mm: Scalar = 70.0
     frequency_mhz: Scalar = 6.0
@@ -61,6 +71,7 @@ class Probe(ABC):
     n_elevation: int = 1
     focus_mm: Scalar = 40.0
     aperture_mm: Scalar = 14.0
+    apodization: str = "rectangular"
     dynamic_receive: bool = True
     elevation_focus_mm: Scalar = 40.0
     elevation_aperture_mm: Scalar = 7.0
@@ -69,16 +80,22 @@ class Probe(ABC):
     def __post_init__(self) -> None:
         owner = type(self).__name__
         for field in fields(self):
-            value = getattr(self, field.name)
+            name, value = field.name, getattr(self, field.name)
+            if name in self.CHOICES:
+                require_one_of(f"{owner} {name}", value, self.CHOICES[name])
+                continue
             if isinstance(field.default, bool):
                 if not isinstance(value, bool):
-                    raise ValueError(f"{owner}: {field.name} must be true or false, got {value!r}")
+                    raise ValueError(f"{owner}: {name} must be true or false, got {value!r}")
                 continue
             if isinstance(value, Tensor) and value.ndim:
-                raise ValueError(f"{owner}: {field.name} must be one number, got shape {tuple(value.shape)}")
-            require_positive(owner, **{field.name: value})
-            if field.name.startswith("n_") and (not isinstance(value, int) or isinstance(value, bool)):
-                raise ValueError(f"{owner}: {field.name} must be a whole number, got {value!r}")
+                raise ValueError(f"{owner}: {name} must be one number, got shape {tuple(value.shape)}")
+            if name in self.SIGNED:
+                require_in_range(owner, -self.SIGNED[name], self.SIGNED[name], **{name: value})
+                continue
+            require_positive(owner, **{name: value})
+            if name.startswith("n_") and (not isinstance(value, int) or isinstance(value, bool)):
+                raise ValueError(f"{owner}: {name} must be a whole number, got {value!r}")
         require_in_range(owner, 0.01, 2.0, fractional_bandwidth=self.fractional_bandwidth)
 
     @abstractmethod
@@ -98,6 +115,21 @@ class Probe(ABC):
     @abstractmethod
     def plane_bounds_mm(self) -> tuple[float, float, float, float]:
         """Smallest box of the image plane that holds the field of view: x_min, x_max, z_min, z_max."""
+
+    def face_cosines(self) -> Float64[Tensor, " S"]:
+        """Cosine of the angle between each scanline and the normal of the face where it starts.
+
+        A beam sees the aperture shortened by it.
+        """
+        return torch.ones(self.n_scanlines, dtype=torch.float64)
+
+    @property
+    def shear(self) -> Tensor | None:
+        """Tangent of the angle by which lines of equal depth lean from the normal of the beam; None for none.
+
+        What is spread across a beam is spread along that normal: on neighbouring scanlines at other depths.
+        """
+        return None
 
     @property
     def wavelength_mm(self) -> Scalar:
@@ -172,30 +204,49 @@ class LinearProbe(Probe):
     """Parallel scanlines over a flat face.
 
     Args:
-        width_mm: distance between the outermost scanlines.
+        width_mm: distance between the outermost scanlines along the face.
+        steering_deg: angle of all scanlines from the normal of the face, towards +x.
     """
 
     kind: ClassVar[str] = "linear"
     width_mm: Scalar = 40.0
+    steering_deg: Scalar = 0.0
 
     def scanlines(self) -> Scanlines:
-        """Start points on the flat face, all pointing down z."""
+        """Start points on the flat face, all pointing down z, or steered."""
         x = as_double(self.width_mm) * _even(self.n_scanlines)
         zero = torch.zeros_like(x)
-        return Scanlines(torch.stack([x, zero, zero], -1), torch.stack([zero, zero, zero + 1], -1))
+        angle = torch.deg2rad(as_double(self.steering_deg)) + zero
+        return Scanlines(torch.stack([x, zero, zero], -1), torch.stack([angle.sin(), zero, angle.cos()], -1))
 
     def scanline_coordinates(self, x_mm: Tensor, z_mm: Tensor) -> tuple[Tensor, Tensor]:
         """Fractional scanline index and depth of points of the image plane."""
-        return (x_mm / as_scalar(self.width_mm, x_mm) + 0.5) * (self.n_scanlines - 1), z_mm
+        angle = torch.deg2rad(as_scalar(self.steering_deg, x_mm))
+        start = x_mm - z_mm * angle.tan()
+        return (start / as_scalar(self.width_mm, x_mm) + 0.5) * (self.n_scanlines - 1), z_mm / angle.cos()
 
     def lateral_spacing_mm(self, depth_mm: Tensor) -> Tensor:
         """The same at every depth."""
-        return as_scalar(self.width_mm, depth_mm) / max(self.n_scanlines - 1, 1) + 0 * depth_mm
+        shortened = torch.deg2rad(as_scalar(self.steering_deg, depth_mm)).cos()
+        return as_scalar(self.width_mm, depth_mm) * shortened / max(self.n_scanlines - 1, 1) + 0 * depth_mm
+
+    @property
+    def shear(self) -> Tensor | None:
+        """That of the steering angle."""
+        if not isinstance(self.steering_deg, Tensor) and self.steering_deg == 0:
+            return None
+        return torch.deg2rad(as_double(self.steering_deg)).tan()
+
+    def face_cosines(self) -> Float64[Tensor, " S"]:
+        """That of the steering angle."""
+        angle = torch.deg2rad(as_double(self.steering_deg))
+        return angle.cos().expand(self.n_scanlines)
 
     def plane_bounds_mm(self) -> tuple[float, float, float, float]:
-        """The rectangle of the field of view."""
-        half = number(self.width_mm) / 2
-        return -half, half, 0.0, number(self.depth_mm)
+        """The box of the parallelogram of the field of view."""
+        half, angle = number(self.width_mm) / 2, math.radians(number(self.steering_deg))
+        reach, depth = number(self.depth_mm) * math.sin(angle), number(self.depth_mm) * math.cos(angle)
+        return min(-half, reach - half), max(half, reach + half), 0.0, depth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,34 +297,57 @@ class PhasedProbe(Probe):
 
     Args:
         field_of_view_deg: angle between the outermost scanlines, up to 180.
+        steering_deg: angle of the middle of the sector from the normal of the face, towards +x.
     """
 
     kind: ClassVar[str] = "phased"
     field_of_view_deg: Scalar = 90.0
+    steering_deg: Scalar = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_in_range("PhasedProbe", 0.0, 180.0, field_of_view_deg=self.field_of_view_deg)
+        widest = number(self.field_of_view_deg) / 2 + abs(number(self.steering_deg))
+        if widest > 90:
+            raise ValueError(
+                f"PhasedProbe: half of field_of_view_deg and steering_deg together turn scanlines {widest:g} "
+                "deg from the normal of the face, expected at most 90: narrow the sector or steer less"
+            )
 
     def scanlines(self) -> Scanlines:
         """All start at the origin."""
         zero = torch.zeros((), dtype=torch.float64)
-        return _fan(torch.deg2rad(as_double(self.field_of_view_deg)) * _even(self.n_scanlines), zero, zero)
+        return _fan(self._angles(), zero, zero)
 
     def scanline_coordinates(self, x_mm: Tensor, z_mm: Tensor) -> tuple[Tensor, Tensor]:
         """Fractional scanline index and depth of points of the image plane."""
         opening = torch.deg2rad(as_scalar(self.field_of_view_deg, x_mm))
-        return (torch.atan2(x_mm, z_mm) / opening + 0.5) * (self.n_scanlines - 1), torch.hypot(x_mm, z_mm)
+        steering = torch.deg2rad(as_scalar(self.steering_deg, x_mm))
+        across = x_mm * steering.cos() - z_mm * steering.sin()
+        angle = torch.atan2(across, z_mm * steering.cos() + x_mm * steering.sin())
+        return (angle / opening + 0.5) * (self.n_scanlines - 1), torch.hypot(x_mm, z_mm)
 
     def lateral_spacing_mm(self, depth_mm: Tensor) -> Tensor:
         """Grows with depth from zero."""
         opening = torch.deg2rad(as_scalar(self.field_of_view_deg, depth_mm))
         return depth_mm * opening / max(self.n_scanlines - 1, 1)
 
+    def face_cosines(self) -> Float64[Tensor, " S"]:
+        """Those of the scanlines' angles; never less than that of 80 degrees, where no element radiates."""
+        return self._angles().cos().clamp_min(math.cos(math.radians(80)))
+
     def plane_bounds_mm(self) -> tuple[float, float, float, float]:
         """The box of the sector."""
-        width = number(self.depth_mm) * math.sin(math.radians(number(self.field_of_view_deg)) / 2)
-        return -width, width, 0.0, number(self.depth_mm)
+        angles = self._angles()[[0, -1]].tolist()
+        depth = number(self.depth_mm)
+        sides = [depth * math.sin(angle) for angle in angles]
+        upright = angles[0] <= 0 <= angles[1]
+        bottom = depth if upright else depth * max(math.cos(angle) for angle in angles)
+        return min(0.0, *sides), max(0.0, *sides), 0.0, bottom
+
+    def _angles(self) -> Float64[Tensor, " S"]:
+        opening = torch.deg2rad(as_double(self.field_of_view_deg))
+        return torch.deg2rad(as_double(self.steering_deg)) + opening * _even(self.n_scanlines)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Complex, Float, Float64
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from diffus import pose
 from diffus.frame import Frame
 from diffus.imaging.formation import (
-    expected_envelope,
+    expected_intensity,
     interface_amplitude,
-    sampled_envelope,
+    magnitude,
+    sigma_steps,
     warn_if_undersampled,
+    with_interfaces,
 )
 from diffus.imaging.gain import compress, layer_loss
+from diffus.imaging.noise import electronic_noise, noise_power
+from diffus.imaging.smoothing import reduce_speckle
 from diffus.imaging.speckle import scattered_iq
+from diffus.imaging.specular import tilted_impedance
 from diffus.medium import Medium
 from diffus.probe import Probe
 from diffus.propagation import echoes, two_way_transmission
-from diffus.scanline_sampling import ScanlineMedium, sample_scanline_medium
+from diffus.scanline_sampling import ScanlineMedium, node_steps, sample_scanline_medium
 from diffus.settings import RenderSettings
 
 DEFAULT_SETTINGS = RenderSettings()
+VALUES_KEPT = 40
+"""Numbers that a pose keeps for its gradient, for each node and elevation plane (benchmarks/frame.py)."""
 
 
 def render(
@@ -54,10 +64,22 @@ def render(
     if poses.ndim == 2:
         poses = poses[None]
     warn_if_undersampled(probe)
+    envelope = _in_parts(medium, probe, poses, settings)
+    shown, strength = envelope, settings.speckle_reduction
+    if settings.speckle == "sampled" and (isinstance(strength, Tensor) or strength > 0):
+        shown = reduce_speckle(envelope, probe, strength, settings.backend)
+    return Frame(compress(shown, probe, settings), envelope, probe, poses, settings)
+
+
+def received_iq(
+    medium: Medium, probe: Probe, poses: Float64[Tensor, "B 4 4"], settings: RenderSettings
+) -> Complex[Tensor, "B S N"]:
+    """Complex signal on the probe's samples, demodulated, with sampled speckle (or none) and noise."""
     lines = sample_scanline_medium(medium, probe, poses, settings.backend)
     echo, power = echo_strengths(lines, probe, settings)
-    amplitude = interface_amplitude(echo, probe)
-    if power is not None and settings.speckle == "sampled":
+    amplitude = interface_amplitude(echo, probe, settings.backend)
+    scattered = None
+    if power is not None:
         scattered = scattered_iq(
             power,
             probe,
@@ -66,35 +88,101 @@ def render(
             scatterers_per_mm3=settings.scatterers_per_mm3,
             backend=settings.backend,
         )
-        envelope = sampled_envelope(amplitude, scattered, probe)
-    else:
-        envelope = expected_envelope(amplitude, power, probe)
-    return Frame(compress(envelope, probe, settings), envelope, probe, poses, settings)
+    received = with_interfaces(amplitude, scattered, probe, poses)
+    noise = noise_power(settings.noise_db, amplitude)
+    if noise is None:
+        return received
+    axial, _ = sigma_steps(probe, amplitude)
+    return received + noise.sqrt() * electronic_noise(
+        amplitude, poses, axial, settings.seed, settings.backend
+    )
+
+
+def _in_parts(
+    medium: Medium, probe: Probe, poses: Float64[Tensor, "B 4 4"], settings: RenderSettings
+) -> Float[Tensor, "B S N"]:
+    """Envelopes of all poses, as many at a time as the memory allows."""
+    at_once = poses_at_once(probe, settings, medium.impedance.element_size())
+    if at_once >= len(poses):
+        return _envelope(medium, probe, poses, settings)
+    envelopes = []
+    for start in range(0, len(poses), at_once):
+        part = slice(start, start + at_once)
+        arguments = (medium, probe, poses[part], settings.of_poses(part))
+        if torch.is_grad_enabled():
+            envelopes.append(checkpoint(_envelope, *arguments, use_reentrant=False))  # pyright: ignore
+        else:
+            envelopes.append(_envelope(*arguments))
+    return torch.cat(envelopes)
+
+
+def poses_at_once(probe: Probe, settings: RenderSettings, bytes_per_value: int) -> int:
+    """How many poses `render` takes together under the settings' ``max_memory_mb``.
+
+    Raises:
+        ValueError: when not even one fits, naming what it needs.
+    """
+    if settings.max_memory_mb is None:
+        return sys.maxsize
+    values = probe.n_scanlines * (probe.n_samples + 1) * (probe.n_elevation + 1)
+    needed_mb = VALUES_KEPT * values * bytes_per_value / 1e6
+    if needed_mb > settings.max_memory_mb:
+        raise ValueError(
+            f"max_memory_mb={settings.max_memory_mb:g} is too little for one pose of this probe, which needs "
+            f"about {needed_mb:.0f} MB: raise it, or take fewer scanlines, samples or elevation planes"
+        )
+    return int(settings.max_memory_mb / needed_mb)
+
+
+def _envelope(
+    medium: Medium, probe: Probe, poses: Float64[Tensor, "B 4 4"], settings: RenderSettings
+) -> Float[Tensor, "B S N"]:
+    if settings.speckle == "sampled":
+        received = received_iq(medium, probe, poses, settings)
+        return magnitude(received.real**2 + received.imag**2)
+    lines = sample_scanline_medium(medium, probe, poses, settings.backend)
+    echo, power = echo_strengths(lines, probe, settings)
+    mean_power = None if power is None else over_planes(power, lines)
+    amplitude = interface_amplitude(echo, probe, settings.backend)
+    intensity = expected_intensity(amplitude, mean_power, probe, settings.backend)
+    noise = noise_power(settings.noise_db, intensity)
+    return magnitude(intensity if noise is None else intensity + noise)
 
 
 def echo_strengths(
     lines: ScanlineMedium, probe: Probe, settings: RenderSettings
-) -> tuple[Float[Tensor, "B S N"], Float[Tensor, "B S N"] | None]:
-    """Amplitude of the interface echo and expected scattered power of each cell, summed over the slice.
+) -> tuple[Float[Tensor, "B S N"], Float[Tensor, "B E S N"] | None]:
+    """Interface echo of each cell, summed over the slice, and expected scattered power in each plane.
 
     Both carry the two-way transmission through the interfaces above and the two-way attenuation. Cell k lies
     between nodes k and k + 1, with interface k in its middle.
     """
-    weights = lines.elevation_weights[:, None, None]
     loss = layer_loss(lines.attenuation, probe, settings)
+    impedance, passes = lines.impedance, loss
+    if settings.specular_angle_deg is not None and settings.propagation != "published":
+        steps = node_steps(probe, impedance)
+        impedance, behind = tilted_impedance(impedance, steps, settings.specular_angle_deg, probe.wraps)
+        passes = loss * behind
     amplitude = echoes(
-        lines.impedance,
+        impedance,
         model=settings.propagation,
         face_reflection=settings.face_reflection,
-        loss=loss,
+        loss=passes,
         backend=settings.backend,
     )
-    summed = (amplitude * weights).sum(dim=1)
+    summed = over_planes(amplitude, lines)
     if settings.speckle == "none":
         return summed, None
     reach = two_way_transmission(lines.impedance) * loss.cumprod(dim=-1) ** 2
     density = (lines.backscatter[..., :-1] ** 2 + lines.backscatter[..., 1:] ** 2) / 2
-    return summed, (density * reach**2 * weights).sum(dim=1)
+    return summed, density * reach**2
+
+
+def over_planes(values: Float[Tensor, "B E S N"], lines: ScanlineMedium) -> Float[Tensor, "B S N"]:
+    """Weighted sum over the elevation planes."""
+    if values.shape[1] == 1:
+        return values[:, 0]
+    return torch.einsum("besn,e->bsn", values, lines.elevation_weights)
 
 
 class UltrasoundRenderer(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diffus.affine import spacing_of
 from diffus.imaging.beam import elevation_sigma_mm
+from diffus.imaging.specular import NodeSteps
 from diffus.medium import Medium
 from diffus.probe import Probe
 from diffus.propagation import resolve_backend
@@ -45,7 +46,7 @@ def sample_scanline_medium(
         probe: where the scanlines run.
         world_from_probe: poses.
         backend: ``"torch"`` is the reference and is differentiable twice; ``"numba"`` does it in one pass on
-            the CPU. ``"triton"`` samples by the reference, on the GPU.
+            the CPU, ``"triton"`` on a CUDA GPU; both are differentiable once.
 
     Raises:
         ValueError: when a fan misses the medium, naming the pose and the distance in mm, or the backend
@@ -53,16 +54,43 @@ def sample_scanline_medium(
     """
     nodes = _scanline_nodes(medium, probe, world_from_probe)
     _require_overlap(nodes, medium)
-    _, weights = _elevation_planes(probe, nodes.depths)
-    if resolve_backend(backend, medium.impedance) == "numba":
+    _, weights = elevation_planes(probe, nodes.depths)
+    chosen = resolve_backend(backend, medium.impedance)
+    if chosen == "torch":
+        index = _node_index(nodes, medium.channels)
+        values = sample_trilinear(medium.channels, index)
+        fade = (1 - _voxels_outside(index, medium.shape)).clamp_min(0).prod(dim=-1)
+        return ScanlineMedium(values[..., 0], values[..., 1], values[..., 2] * fade, weights.to(values))
+    if chosen == "numba":
         from diffus.numba_sampling import sample_lines
+    else:
+        from diffus.triton_sampling import sample_lines
+    values = sample_lines(medium.channels, *nodes)
+    return ScanlineMedium(values[0], values[1], values[2], weights.to(values))
 
-        values = sample_lines(medium.channels, *nodes)
-        return ScanlineMedium(values[0], values[1], values[2], weights.to(values))
-    index = _node_index(nodes, medium.channels)
-    values = sample_trilinear(medium.channels, index)
-    fade = (1 - _voxels_outside(index, medium.shape)).clamp_min(0).prod(dim=-1)
-    return ScanlineMedium(values[..., 0], values[..., 1], values[..., 2] * fade, weights.to(values))
+
+def elevation_planes(
+    probe: Probe, depths_mm: Float64[Tensor, " nodes"]
+) -> tuple[Float64[Tensor, "E nodes"], Float64[Tensor, " E"]]:
+    """Gauss-Hermite quadrature over the slice: offsets in mm at each depth, weights that add up to one.
+
+    The nodes are those of the power profile exp(-y^2 / sigma^2).
+    """
+    nodes, weights = np.polynomial.hermite.hermgauss(probe.n_elevation)
+    positions = torch.from_numpy(nodes).to(depths_mm.device)
+    shares = torch.from_numpy(weights / weights.sum()).to(depths_mm.device)
+    return positions[:, None] * elevation_sigma_mm(probe, depths_mm), shares
+
+
+def node_steps(probe: Probe, like: Tensor) -> NodeSteps:
+    """How far apart the nodes of a probe's scanlines lie."""
+    step = as_double(probe.sample_spacing_mm)
+    depths = torch.arange(probe.n_samples + 1, dtype=torch.float64) * step
+    # Scanlines that start at one point are as far apart there as a sample deeper.
+    apart = probe.lateral_spacing_mm(torch.cat([depths[1:2], depths[1:]]))
+    planes = elevation_planes(probe, depths)[0].to(like) if probe.n_elevation > 1 else None
+    shear = None if probe.shear is None else probe.shear.to(like)
+    return NodeSteps(step.to(like), apart.to(like), planes, shear)
 
 
 class _Nodes(NamedTuple):
@@ -89,7 +117,7 @@ def _scanline_nodes(medium: Medium, probe: Probe, world_from_probe: Float64[Tens
     lines = probe.scanlines()
     step = as_double(probe.sample_spacing_mm).to(device)
     depths = torch.arange(probe.n_samples + 1, dtype=torch.float64, device=device) * step
-    offsets, _ = _elevation_planes(probe, depths)
+    offsets, _ = elevation_planes(probe, depths)
     return _Nodes(
         lines.origins_mm.to(device) @ linear.mT + shift[:, None],
         lines.directions.to(device) @ linear.mT,
@@ -107,19 +135,6 @@ def _node_index(nodes: _Nodes, like: Tensor) -> Float[Tensor, "B E S nodes 3"]:
         + along
         + (across[:, None, None] * offsets[None, :, :, None]).to(like)[:, :, None]
     )
-
-
-def _elevation_planes(
-    probe: Probe, depths_mm: Float64[Tensor, " nodes"]
-) -> tuple[Float64[Tensor, "E nodes"], Float64[Tensor, " E"]]:
-    """Gauss-Hermite quadrature over the slice: offsets in mm at each depth, weights that add up to one.
-
-    The nodes are those of the power profile exp(-y^2 / sigma^2).
-    """
-    nodes, weights = np.polynomial.hermite.hermgauss(probe.n_elevation)
-    positions = torch.from_numpy(nodes).to(depths_mm.device)
-    shares = torch.from_numpy(weights / weights.sum()).to(depths_mm.device)
-    return positions[:, None] * elevation_sigma_mm(probe, depths_mm), shares
 
 
 def _voxels_outside(

@@ -18,6 +18,15 @@ SMALL: dict[str, Probe] = {
     ),
     "phased": PhasedProbe(depth_mm=14.0, n_scanlines=13, n_samples=60, frequency_mhz=3.0, aperture_mm=18.0),
     "radial": RadialProbe(radius_mm=4.0, depth_mm=8.0, n_scanlines=40, n_samples=50, frequency_mhz=4.0),
+    "steered": PhasedProbe(
+        depth_mm=14.0,
+        field_of_view_deg=60.0,
+        steering_deg=-35.0,
+        n_scanlines=13,
+        n_samples=60,
+        frequency_mhz=3.0,
+        aperture_mm=18.0,
+    ),
 }
 """One of each kind, small enough for the reference."""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffus.imaging.blur import blur_depth, blur_scanlines
+from diffus.imaging.blur import blur_depth, blur_scanlines, blur_sheared
 
 
 def image(batch: int = 2, lines: int = 7, samples: int = 11) -> torch.Tensor:
@@ -70,3 +70,75 @@ def test_one_scanline_and_one_sample() -> None:
     single = torch.ones(1, 1, 1)
     assert torch.equal(blur_scanlines(single, torch.tensor([5.0]), wraps=False), single)
     assert torch.equal(blur_depth(single, torch.tensor(5.0), "sum"), single)
+
+
+SIGMA = torch.linspace(0.2, 1.9, 11, dtype=torch.float64)
+WIDENING = torch.linspace(1.0, 1.6, 7, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("widening", [None, WIDENING], ids=["alike", "widening"])
+@pytest.mark.parametrize("wraps", [False, True])
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float64, 1e-13), (torch.float32, 1e-6)])
+def test_the_kernel_is_the_reference(
+    widening: torch.Tensor | None, wraps: bool, dtype: torch.dtype, within: float
+) -> None:
+    given, weight = image().to(dtype), image(batch=2).flip(1).to(dtype)
+    found = []
+    for backend in ("torch", "numba"):
+        x, sigma = given.clone().requires_grad_(), SIGMA.clone().to(dtype).requires_grad_()
+        across = blur_scanlines(x, sigma, wraps, None if widening is None else widening.to(dtype), backend)
+        axial = torch.tensor(0.9, dtype=dtype, requires_grad=True)
+        along = sum(blur_depth(x, axial, unit, backend) for unit in ("peak", "sum", "energy"))
+        ((across + along) * weight).sum().backward()
+        found.append((across, along, x.grad, sigma.grad, axial.grad))
+    for one, other in zip(*found, strict=True):
+        assert one is not None and other is not None
+        assert torch.allclose(one, other, rtol=10 * within, atol=10 * within)
+
+
+@pytest.mark.parametrize("wraps", [False, True])
+def test_gradients_of_both_blurs(wraps: bool) -> None:
+    x, sigma = image(1, 6, 8).requires_grad_(), SIGMA[:8].clone().requires_grad_()
+    for backend in ("torch", "numba"):
+        assert torch.autograd.gradcheck(
+            lambda x, s, b=backend: blur_scanlines(x, s, wraps, WIDENING[:6], b), (x, sigma)
+        )
+        axial = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(lambda x, s, b=backend: blur_depth(x, s, "energy", b), (x, axial))
+
+
+def test_white_noise_keeps_its_power() -> None:
+    noise = torch.randn(1, 40, 4000, dtype=torch.float64)
+    blurred = blur_depth(noise, torch.tensor(2.2, dtype=torch.float64), "energy")
+    assert float(blurred[..., 20:-20].var()) == pytest.approx(1.0, abs=0.03)
+
+
+def test_widening_widens_one_scanline_alone() -> None:
+    sigma = torch.full((11,), 0.8, dtype=torch.float64)
+    widening = torch.ones(7, dtype=torch.float64)
+    widening[3] = 2.0
+    widened = blur_scanlines(image(), sigma, False, widening)
+    plain, wide = blur_scanlines(image(), sigma, False), blur_scanlines(image(), 2 * sigma, False)
+    assert torch.allclose(widened[:, 3], wide[:, 3], atol=1e-13)
+    others = [0, 1, 2, 4, 5, 6]
+    assert torch.allclose(widened[:, others], plain[:, others], atol=1e-13)
+
+
+def test_without_lean_the_sheared_blur_is_the_two_one_after_the_other() -> None:
+    axial, nothing = torch.tensor(0.9, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64)
+    sheared = blur_sheared(image(), axial, "sum", SIGMA, nothing)
+    # Taps along depth end elsewhere, at 4e-5 of their middle.
+    assert torch.allclose(sheared, blur_scanlines(blur_depth(image(), axial, "sum"), SIGMA, False), atol=1e-4)
+
+
+def test_a_point_leans() -> None:
+    point = torch.zeros(1, 21, 81, dtype=torch.float64)
+    point[0, 10, 40] = 1.0
+    sigma = torch.full((81,), 3.0, dtype=torch.float64)
+    blurred = blur_sheared(
+        point, torch.tensor(2.0, dtype=torch.float64), "peak", sigma, torch.tensor(2.5).double()
+    )
+    places = torch.arange(81, dtype=torch.float64)
+    for line in (6, 8, 10, 13):
+        centroid = float((blurred[0, line] * places).sum() / blurred[0, line].sum())
+        assert centroid == pytest.approx(40 - 2.5 * (line - 10), abs=1e-3)

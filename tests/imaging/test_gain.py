@@ -51,3 +51,65 @@ def test_layer_loss_by_hand() -> None:
     # 5 MHz, layers of 1 cm, the first of half a cm: decibels 1, 4, 6 and 0.
     expected = 10 ** (-torch.tensor([1.0, 4.0, 6.0, 0.0], dtype=torch.float64) / 20)
     assert torch.allclose(loss, expected, rtol=1e-12)
+
+
+def test_sliders_add_to_the_slope_and_are_linear_between() -> None:
+    settings = RenderSettings(
+        gain_db=0.0, tgc_db_per_cm=1.0, tgc_curve_db=(0.0, 10.0, -6.0), dynamic_range_db=100.0
+    )
+    envelope = torch.full((1, 2, 4), 1e-3, dtype=torch.float64)  # -60 dB
+    # Cells at 1/8, 3/8, 5/8 and 7/8 of the depth; sliders at 0, 1/2 and 1.
+    sliders = (2.5, 7.5, 6.0, -2.0)
+    levels = [(-60 + d + curve) / 100 + 1 for d, curve in zip((0.5, 1.5, 2.5, 3.5), sliders, strict=True)]
+    assert torch.allclose(compress(envelope, PROBE, settings)[0, 0], torch.tensor(levels).double(), atol=1e-7)
+
+
+def test_the_grey_map_bends_the_levels() -> None:
+    settings = RenderSettings(gain_db=0.0, tgc_db_per_cm=0.0, grey_map=(0.0, 0.2, 1.0))
+    envelope = 10 ** (-torch.tensor([60.0, 45.0, 30.0, 15.0]).double() / 20).expand(1, 2, 4)
+    assert compress(envelope, PROBE, settings)[0, 0].tolist() == pytest.approx([0.0, 0.1, 0.2, 0.6], abs=1e-6)
+
+
+def test_sliders_and_grey_map_invert_exactly() -> None:
+    settings = RenderSettings(
+        gain_db=12.0,
+        tgc_curve_db=torch.tensor([0.0, -4.0, 3.0, 9.0]).double(),
+        grey_map=torch.tensor([0.05, 0.1, 0.35, 0.8, 0.9]).double(),
+        dynamic_range_db=90.0,
+    )
+    envelope = 10 ** (-torch.linspace(3.0, 5.0, 8, dtype=torch.float64).reshape(1, 2, 4))
+    shown = compress(envelope, PROBE, settings)
+    assert 0.05 < float(shown.min()) < float(shown.max()) < 0.9
+    assert torch.allclose(expand(shown, PROBE, settings), envelope, rtol=1e-9)
+
+
+def test_gradients_reach_sliders_and_grey_map() -> None:
+    envelope = 10 ** (-torch.linspace(3.0, 4.0, 8, dtype=torch.float64).reshape(1, 2, 4))
+
+    def shown(sliders: torch.Tensor, greys: torch.Tensor) -> torch.Tensor:
+        return compress(
+            envelope, PROBE, RenderSettings(tgc_curve_db=sliders, grey_map=greys, dynamic_range_db=90.0)
+        )
+
+    sliders = torch.tensor([0.0, 2.0, -1.0]).double().requires_grad_()
+    greys = torch.tensor([0.05, 0.2, 0.6, 0.95]).double().requires_grad_()
+    assert torch.autograd.gradcheck(shown, (sliders, greys))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"grey_map": (0.0, 0.6, 0.5, 1.0)}, "grey_map must rise from knot to knot"),
+        ({"grey_map": (0.0, 1.5)}, r"grey_map must lie in \[0, 1\], got 1.5"),
+        ({"grey_map": (0.3,)}, r"grey_map: expected shape \(K,\) with K >= 2, got \(1,\)"),
+        ({"tgc_curve_db": (1.0, float("nan"))}, "tgc_curve_db must lie in"),
+        ({"noise_db": 3.0}, r"noise_db must lie in \[-240, 0\], got 3"),
+        ({"specular_angle_deg": 0.0}, r"specular_angle_deg must lie in \[1, 89\], got 0"),
+        ({"speckle_reduction": 1.2}, r"speckle_reduction must lie in \[0, 1\]"),
+        ({"max_memory_mb": 0.0}, "max_memory_mb must lie in"),
+        ({"dynamic_range_db": 0.0}, "dynamic_range_db must lie in"),
+    ],
+)
+def test_settings_refuse(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RenderSettings(**options)

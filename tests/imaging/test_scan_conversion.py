@@ -8,7 +8,14 @@ from tests.scenes import PROBES
 from tests.support import as_users_run
 
 from diffus import Probe, RadialProbe
-from diffus.imaging.scan_conversion import PixelGrid, field_of_view, sample_scanlines, to_cartesian
+from diffus.imaging.scan_conversion import (
+    PixelGrid,
+    field_of_view,
+    recover_scanlines,
+    sample_scanlines,
+    to_cartesian,
+    to_scanlines,
+)
 
 
 def painted(probe: Probe) -> torch.Tensor:
@@ -84,3 +91,46 @@ def test_probe_from_pixel_places_columns_and_rows() -> None:
 def test_refuses_impossible_grids(options: dict, message: str) -> None:
     with as_users_run(), pytest.raises(ValueError, match=message):
         PixelGrid.around(PROBES["linear"], **options)
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_a_function_of_the_plane_goes_back_to_scanlines(name: str) -> None:
+    probe = PROBES[name].with_options(n_scanlines=40, n_samples=50)
+    grid = PixelGrid.around(probe, spacing_mm=0.4)
+    x, z = grid.centres_mm()
+    values, inside = to_scanlines(function(x, z)[None], probe, grid)
+    assert inside.float().mean() > 0.95
+    # Beyond the middles of the outermost pixels their values go on.
+    assert (values - painted(probe))[0][inside].abs().max() < 0.03
+    assert (values - painted(probe))[0][1:-1, 2:-2].abs().max() < 2e-3
+
+
+def test_pixels_beside_the_grid_are_told() -> None:
+    probe = PROBES["linear"]
+    grid = PixelGrid(x_mm=-2.0, z_mm=10.0, spacing_mm=1.0, shape=(11, 5))
+    _, inside = to_scanlines(torch.ones(1, 11, 5), probe, grid)
+    lines = probe.scanlines().origins_mm[:, 0]
+    depths = probe.sample_depths_mm()
+    expected = (lines.abs() <= 2.5)[:, None] & ((depths >= 9.5) & (depths <= 20.5))
+    assert torch.equal(inside, expected)
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_recovery_is_the_inverse_of_scan_conversion(name: str) -> None:
+    probe = PROBES[name].with_options(n_scanlines=24, n_samples=32)
+    grid = PixelGrid.around(probe, spacing_mm=0.25)
+    generator = torch.Generator().manual_seed(3)
+    given = torch.rand(2, 24, 32, generator=generator, dtype=torch.float64)
+    found, determined = recover_scanlines(to_cartesian(given, probe, grid), probe, grid, n_iterations=1500)
+    deep = determined.clone()
+    deep[:, :6] = False  # near its centre a fan has more samples than there are pixels
+    assert deep.float().mean() > 0.6
+    assert (found - given)[:, deep].abs().max() < 1e-6
+    plain, _ = to_scanlines(to_cartesian(given, probe, grid), probe, grid)
+    assert (plain - given)[:, deep].abs().max() > 0.05  # what bilinear interpolation alone would leave
+
+
+def test_refuses_an_image_of_another_grid() -> None:
+    grid = PixelGrid.around(PROBES["linear"], spacing_mm=1.0)
+    with as_users_run(), pytest.raises(ValueError, match=r"that of the grid, got \(1, 3, 4\)"):
+        to_scanlines(torch.zeros(1, 3, 4), PROBES["linear"], grid)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diffus import ConvexProbe, LinearProbe, Probe, preset
 from diffus.imaging.beam import axial_sigma_mm, lateral_sigma_mm
-from diffus.imaging.formation import expected_envelope
+from diffus.imaging.formation import expected_intensity
 from diffus.imaging.point_spread import PointSpread
 from diffus.imaging.speckle import DEVELOPED, developed_density
 
@@ -182,7 +182,7 @@ CONVEX = ConvexProbe(
 def mean_against_expected(probe: Probe, n_images: int) -> tuple[Tensor, Tensor]:
     """Mean intensity over that of the expected image, by blocks, and its standard error."""
     power = uneven(probe)
-    expected = blocks(expected_envelope(torch.zeros_like(power), power, probe) ** 2)
+    expected = blocks(expected_intensity(torch.zeros_like(power), power, probe))
     sampled = blocks(many(probe, n_images, power=power, at=OBLIQUE).abs() ** 2) / expected
     return sampled.mean(dim=0), sampled.std(dim=0) / math.sqrt(n_images)
 

@@ -130,9 +130,13 @@ class Render:
         return on_surface(mask, self.target, self.side)
 
 
-def _assignment(text: str) -> tuple[str, float | int | bool]:
-    """``name=value`` with a number or true/false."""
+def _assignment(text: str) -> tuple[str, float | int | bool | str]:
+    """``name=value`` with a number, true/false, or the word of a field that takes words."""
+    from diffus.probe import Probe
+
     name, equals, value = text.partition("=")
+    if equals and name in Probe.CHOICES:
+        return name, value
     words = {"true": True, "false": False}
     if equals and value.lower() in words:
         return name, words[value.lower()]

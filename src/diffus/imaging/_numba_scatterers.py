@@ -96,7 +96,8 @@ def place_row(cell, count, axis, seed, place, kind, geometry, pulse, row):
         seed: one uint32.
         place: (3, 4), from lattice coordinates to mm in the probe's frame.
         kind: of scanlines.
-        geometry: centre z, radius, scanlines for each mm or radian, scanline at zero.
+        geometry: centre z, radius (of parallel scanlines the tangent of their steering), scanlines for each
+            mm or radian, scanline at zero.
         pulse: see `_numba_speckle.scatter`.
         row: what is filled.
     """
@@ -118,7 +119,7 @@ def place_row(cell, count, axis, seed, place, kind, geometry, pulse, row):
     for n in range(count):
         x, z = lines[n], samples[n]
         if kind == LINEAR:
-            along, depth = x, z
+            along, depth = x - z * geometry[1], z * math.sqrt(1 + geometry[1] * geometry[1])
         else:
             radius = math.sqrt(x * x + z * z)
             along, depth = _angle(x, z, radius), radius - geometry[1]
@@ -157,6 +158,7 @@ def find_row(iu, iv, low, others, axis, crossing, slab, search, first):
 def outside(x, z, kind, geometry, low_mm, high_mm):
     """Whether a point of the plane is above or below a range of depths."""
     if kind == LINEAR:
-        return z < low_mm or z > high_mm
+        depth = z * math.sqrt(1 + geometry[1] * geometry[1])
+        return depth < low_mm or depth > high_mm
     depth = math.sqrt(x * x + (z - geometry[0]) ** 2) - geometry[1]
     return depth < low_mm or depth > high_mm

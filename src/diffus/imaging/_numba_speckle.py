@@ -24,7 +24,18 @@ _FLOOR = SILENCE**2
 
 @njit(inline="always")
 @no_type_check
-def _look(line, sample, y, wraps, tables, n_lines, low_sample, high_sample):
+def _at_line(narrowing, line):
+    """How much narrower the beam is than the table has it; the same everywhere where one number says it."""
+    if len(narrowing) == 1:
+        return narrowing[0]
+    clamped = min(max(line, 0.0), len(narrowing) - 1.0)
+    low = min(int(clamped), len(narrowing) - 2)
+    return narrowing[low] + (clamped - low) * (narrowing[low + 1] - narrowing[low])
+
+
+@njit(inline="always")
+@no_type_check
+def _look(line, sample, y, wraps, tables, narrowing, n_lines, low_sample, high_sample):
     """How one scatterer is seen, if it is and lies between two samples.
 
     Returns:
@@ -39,13 +50,14 @@ def _look(line, sample, y, wraps, tables, n_lines, low_sample, high_sample):
     share, following = clamped - low, min(low + 1, n_samples - 1)
     if abs(y) > tables[low, 3] + share * (tables[following, 3] - tables[low, 3]):
         return -1.0, 0.0, 0.0, 0.0
-    per_line = tables[low, 0] + share * (tables[following, 0] - tables[low, 0])
+    narrower = _at_line(narrowing, line)
+    per_line = narrower * (tables[low, 0] + share * (tables[following, 0] - tables[low, 0]))
     reach = min(REACH / per_line, float((n_lines - 1) // 2 if wraps else n_lines))
     if not wraps and not -reach <= line <= n_lines - 1 + reach:
         return -1.0, 0.0, 0.0, 0.0
     per_mm = tables[low, 1] + share * (tables[following, 1] - tables[low, 1])
     cell = tables[low, 2] + share * (tables[following, 2] - tables[low, 2])
-    return reach, per_line, 1 / math.sqrt(cell), y * per_mm
+    return reach, per_line, math.sqrt(narrower / cell), y * per_mm
 
 
 @njit(inline="always")
@@ -62,6 +74,16 @@ def _corners(line, sample, n_lines, n_samples, wraps):
     else:
         l1 = min(l0 + 1, n_lines - 1)
     return l0, l1, k0, min(k0 + 1, n_samples - 1), line_share, sample_share
+
+
+@njit(inline="always")
+@no_type_check
+def _plane(off_plane, bounds):
+    """The elevation plane in whose share of the slice a scatterer lies."""
+    plane = 0
+    while plane < len(bounds) and off_plane > bounds[plane]:
+        plane += 1
+    return plane
 
 
 @njit(inline="always")
@@ -133,7 +155,7 @@ def _echo(bar, first_line, n_across, wraps, first_sample, n_along, across, taps,
 
 @compiled
 @no_type_check
-def scatter(rows, seed, place, kind, geometry, tables, pulse, power, edges, iq, bands):
+def scatter(rows, seed, place, kind, geometry, tables, narrowing, pulse, bounds, power, edges, iq, bands):
     """Fill iq (S, N, 2) in some bands of depth.
 
     Args:
@@ -144,14 +166,16 @@ def scatter(rows, seed, place, kind, geometry, tables, pulse, power, edges, iq, 
         kind: of scanlines.
         geometry: see `place_row`.
         tables: (N, 4): 1 / lateral sigma in scanlines, 1 / elevation sigma, resolution cell, elevation reach.
+        narrowing: (S,) or (1,): factor of 1 / lateral sigma for each scanline.
         pulse: 1 / axial sigma in samples, sample in mm, turns of the carrier per mm, strength of a scatterer.
-        power: (S, N).
+        bounds: see `point_spread.plane_bounds`.
+        power: (E, S, N).
         edges: first sample of each band, and the end of the last.
         iq: what is filled.
         bands: first and last but one.
     """
     low, size, others, axis, crossing, slab, search = rows
-    n_lines, n_samples = power.shape
+    n_lines, n_samples = power.shape[1:]
     per_sample, wraps = pulse[0], kind == CIRCLE
     reach, change = REACH / per_sample, math.exp(-per_sample * per_sample)
     room = 2 * int(reach) + 2 + BLOCK
@@ -176,12 +200,12 @@ def scatter(rows, seed, place, kind, geometry, tables, pulse, power, edges, iq, 
                 for n in range(count):
                     line, sample = row[0, n], row[1, n]
                     lines_reached, per_line, gain, off_plane = _look(
-                        line, sample, row[2, n], wraps, tables, n_lines, low_sample, high_sample
+                        line, sample, row[2, n], wraps, tables, narrowing, n_lines, low_sample, high_sample
                     )
                     if lines_reached < 0:
                         continue
                     l0, l1, k0, k1, a, b = _corners(line, sample, n_lines, n_samples, wraps)
-                    gain *= pulse[3] * _amplitude(power, l0, l1, k0, k1, a, b)
+                    gain *= pulse[3] * _amplitude(power[_plane(off_plane, bounds)], l0, l1, k0, k1, a, b)
                     first_sample, n_along, first_line, n_across = _profiles(
                         sample,
                         reach,
@@ -211,14 +235,16 @@ def scatter(rows, seed, place, kind, geometry, tables, pulse, power, edges, iq, 
 
 @compiled
 @no_type_check
-def gather(rows, seed, place, kind, geometry, tables, pulse, power, edges, bar, power_bar, bands):
-    """Add to power_bar (bands, S, N) the gradient that comes through the scatterers of some bands.
+def gather(
+    rows, seed, place, kind, geometry, tables, narrowing, pulse, bounds, power, edges, bar, power_bar, bands
+):
+    """Add to power_bar (bands, E, S, N) the gradient that comes through the scatterers of some bands.
 
     It has an image for each band, as neighbouring bands share samples. bar (S, N, 2) is the gradient to iq;
     all else is as in `scatter`.
     """
     low, size, others, axis, crossing, slab, search = rows
-    n_lines, n_samples = power.shape
+    n_lines, n_samples = power.shape[1:]
     per_sample, wraps = pulse[0], kind == CIRCLE
     reach, change = REACH / per_sample, math.exp(-per_sample * per_sample)
     taps, across, first = np.zeros(2 * int(reach) + 2), np.zeros(2 * n_lines + 2), np.zeros(3, np.int64)
@@ -239,7 +265,7 @@ def gather(rows, seed, place, kind, geometry, tables, pulse, power, edges, bar, 
                 for n in range(count):
                     line, sample = row[0, n], row[1, n]
                     lines_reached, per_line, gain, off_plane = _look(
-                        line, sample, row[2, n], wraps, tables, n_lines, low_sample, high_sample
+                        line, sample, row[2, n], wraps, tables, narrowing, n_lines, low_sample, high_sample
                     )
                     if lines_reached < 0 or sample == high_sample:
                         continue
@@ -260,8 +286,9 @@ def gather(rows, seed, place, kind, geometry, tables, pulse, power, edges, bar, 
                         row[4, n],
                     )
                     l0, l1, k0, k1, a, b = _corners(line, sample, n_lines, n_samples, wraps)
-                    echo /= 2 * _amplitude(power, l0, l1, k0, k1, a, b)
-                    power_bar[band, l0, k0] += echo * (1 - a) * (1 - b)
-                    power_bar[band, l0, k1] += echo * (1 - a) * b
-                    power_bar[band, l1, k0] += echo * a * (1 - b)
-                    power_bar[band, l1, k1] += echo * a * b
+                    plane = _plane(off_plane, bounds)
+                    echo /= 2 * _amplitude(power[plane], l0, l1, k0, k1, a, b)
+                    power_bar[band, plane, l0, k0] += echo * (1 - a) * (1 - b)
+                    power_bar[band, plane, l0, k1] += echo * (1 - a) * b
+                    power_bar[band, plane, l1, k0] += echo * a * (1 - b)
+                    power_bar[band, plane, l1, k1] += echo * a * b

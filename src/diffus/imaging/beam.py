@@ -16,10 +16,12 @@ from diffus.probe import Probe
 from diffus.scalars import as_scalar
 
 _HALF_AMPLITUDE_WIDTHS = 2 * math.sqrt(2 * math.log(2))
-_TWO_WAY_WIDTH = 0.886
-"""-6 dB two-way width at the focus over wavelength times F-number: that of sinc^2 (rectangular aperture)."""
-_ONE_WAY_SIGMA = _TWO_WAY_WIDTH * math.sqrt(2) / _HALF_AMPLITUDE_WIDTHS
-"""One-way sigma at the focus over wavelength times F-number, such that two equal ways give the above."""
+_TWO_WAY_WIDTHS = {"rectangular": 0.886, "hamming": 1.303, "hann": 1.441}
+"""-6 dB two-way width at the focus over wavelength times F-number, by the window over the aperture.
+
+One way that is the -3 dB width of the window's transform (Harris, "On the use of windows for harmonic
+analysis with the discrete Fourier transform", Proc. IEEE 66(1), 1978, table 1; sinc for the rectangular one).
+"""
 _PULSE_SIGMA = _HALF_AMPLITUDE_WIDTHS / (4 * math.pi)
 
 
@@ -41,10 +43,13 @@ def lateral_sigma_mm(probe: Probe, depths_mm: Float[Tensor, " N"]) -> Float[Tens
     """
     wavelength = as_scalar(probe.wavelength_mm, depths_mm)
     focus, aperture = as_scalar(probe.focus_mm, depths_mm), as_scalar(probe.aperture_mm, depths_mm)
-    transmit = _gaussian_beam(depths_mm, wavelength, focus, aperture)
+    # A steered beam sees its aperture shortened; where scanlines differ in that, this is their middle one.
+    aperture = aperture * probe.face_cosines().max().to(aperture)
+    window = _one_way_sigma(probe.apodization)
+    transmit = _gaussian_beam(depths_mm, wavelength, focus, aperture, window)
     if not probe.dynamic_receive:
         return transmit / math.sqrt(2)
-    receive = _ONE_WAY_SIGMA * wavelength * torch.maximum(depths_mm, focus) / aperture
+    receive = window * wavelength * torch.maximum(depths_mm, focus) / aperture
     return transmit * receive / torch.hypot(transmit, receive)
 
 
@@ -55,11 +60,19 @@ def elevation_sigma_mm(probe: Probe, depths_mm: Float[Tensor, " N"]) -> Float[Te
         as_scalar(probe.wavelength_mm, depths_mm),
         as_scalar(probe.elevation_focus_mm, depths_mm),
         as_scalar(probe.elevation_aperture_mm, depths_mm),
+        _one_way_sigma("rectangular"),
     ) / math.sqrt(2)
 
 
-def _gaussian_beam(depths_mm: Tensor, wavelength: Tensor, focus: Tensor, aperture: Tensor) -> Tensor:
+def _one_way_sigma(apodization: str) -> float:
+    """One-way sigma at the focus over wavelength times F-number; two equal ways give the two-way width."""
+    return _TWO_WAY_WIDTHS[apodization] * math.sqrt(2) / _HALF_AMPLITUDE_WIDTHS
+
+
+def _gaussian_beam(
+    depths_mm: Tensor, wavelength: Tensor, focus: Tensor, aperture: Tensor, window: float
+) -> Tensor:
     """One-way sigma of a Gaussian beam; its Rayleigh range is 2 pi sigma0^2 / wavelength."""
-    waist = _ONE_WAY_SIGMA * wavelength * focus / aperture
+    waist = window * wavelength * focus / aperture
     rayleigh = 2 * math.pi * waist**2 / wavelength
     return waist * torch.sqrt(1 + ((depths_mm - focus) / rayleigh) ** 2)

@@ -6,18 +6,21 @@ import logging
 import math
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Float64
 from torch import Tensor
 
 from diffus.imaging.beam import axial_sigma_mm, lateral_sigma_mm
-from diffus.imaging.blur import blur_depth, blur_scanlines
+from diffus.imaging.blur import blur_depth, blur_scanlines, blur_sheared
 from diffus.imaging.gain import SILENCE
+from diffus.imaging.point_spread import leaning
 from diffus.probe import Probe
 from diffus.scalars import as_double, as_scalar, number
 
 LOG = logging.getLogger(__name__)
 _LEAST_SIGMA_SAMPLES = 0.5
 """Samples at twice the pulse's sigma apart still add up to its area within 1.5 %; at 2.5 it is 8.5 %."""
+_ANCHOR_MM = 1.0
+"""Side of the cells of tissue within which interfaces share their phase: longer than a pulse."""
 _said: set[tuple[int, int]] = set()
 
 
@@ -45,21 +48,26 @@ def warn_if_undersampled(probe: Probe) -> None:
         )
 
 
-def interface_amplitude(echoes: Float[Tensor, "B S N"], probe: Probe) -> Float[Tensor, "B S N"]:
+def interface_amplitude(
+    echoes: Float[Tensor, "B S N"], probe: Probe, backend: str = "auto"
+) -> Float[Tensor, "B S N"]:
     """Interface echoes through pulse and beam, demodulated: their amplitudes add, with their signs.
 
     Args:
         echoes: amplitude of the interface echo of each cell.
         probe: gives the widths of pulse and beam.
+        backend: see `blur.blur_depth`.
     """
-    axial, lateral = _widths(probe, echoes)
-    return blur_scanlines(blur_depth(echoes, axial, "peak"), lateral, probe.wraps)
+    return _spread(echoes, probe, "peak", 1.0, backend)
 
 
-def expected_envelope(
-    amplitude: Float[Tensor, "B S N"], power: Float[Tensor, "B S N"] | None, probe: Probe
+def expected_intensity(
+    amplitude: Float[Tensor, "B S N"],
+    power: Float[Tensor, "B S N"] | None,
+    probe: Probe,
+    backend: str = "auto",
 ) -> Float[Tensor, "B S N"]:
-    """Root of the mean intensity over the scatterers' phases.
+    """Mean intensity over the scatterers' phases.
 
     The phases of scatterers are independent, so that their powers add, weighted by the square of the profile
     of pulse and beam.
@@ -68,38 +76,82 @@ def expected_envelope(
         amplitude: of the interfaces, from `interface_amplitude`.
         power: expected power scattered from each cell, or None.
         probe: gives the widths of pulse and beam.
+        backend: see `blur.blur_depth`.
     """
-    intensity = amplitude**2
-    if power is not None:
-        axial, lateral = _widths(probe, amplitude)
-        narrower = 1 / math.sqrt(2)  # the square of a Gaussian
-        spread = blur_depth(power, axial * narrower, "sum")
-        intensity = intensity + blur_scanlines(spread, lateral * narrower, probe.wraps)
-    return torch.sqrt(intensity + SILENCE**2)
+    if power is None:
+        return amplitude**2
+    narrower = 1 / math.sqrt(2)  # the square of a Gaussian
+    return amplitude**2 + _spread(power, probe, "sum", narrower, backend)
 
 
-def sampled_envelope(
-    amplitude: Float[Tensor, "B S N"], scattered: Complex[Tensor, "B S N"], probe: Probe
-) -> Float[Tensor, "B S N"]:
-    """Envelope of interfaces and scatterers together.
+def with_interfaces(
+    amplitude: Float[Tensor, "B S N"],
+    scattered: Complex[Tensor, "B S N"] | None,
+    probe: Probe,
+    world_from_probe: Float64[Tensor, "B 4 4"],
+) -> Complex[Tensor, "B S N"]:
+    """Interfaces and scatterers together, complex, demodulated at the centre frequency.
 
-    An interface has the phase of its own depth, ``exp(-2 pi i f0 2 d / c)``, as the scatterers around it
-    have: their interference belongs to the tissue and does not change when the probe moves along the beam.
+    An interface has the phase of a point of the tissue near it, ``exp(-2 pi i f0 2 d / c)`` as a scatterer
+    there
+    has: their interference belongs to the tissue and does not change when the probe moves along the beam.
 
     Args:
         amplitude: of the interfaces, from `interface_amplitude`.
-        scattered: complex echo of the scatterers (`diffus.imaging.speckle.scattered_iq`).
-        probe: gives carrier and depths.
+        scattered: complex echo of the scatterers (`diffus.imaging.speckle.scattered_iq`), or None.
+        probe: gives carrier and scanlines.
+        world_from_probe: poses.
     """
-    depths = probe.sample_depths_mm()
-    phase = (-4 * math.pi * depths / as_double(probe.wavelength_mm)).to(amplitude)
-    real = amplitude * torch.cos(phase) + scattered.real
-    imaginary = amplitude * torch.sin(phase) + scattered.imag
-    return torch.sqrt(real**2 + imaginary**2 + SILENCE**2)
+    turns = 2 * _anchor_depths_mm(probe, world_from_probe) / as_double(probe.wavelength_mm)
+    phase = (-2 * math.pi * torch.remainder(turns, 1.0)).to(amplitude)
+    interfaces = torch.complex(amplitude * torch.cos(phase), amplitude * torch.sin(phase))
+    return interfaces if scattered is None else interfaces + scattered
 
 
-def _widths(probe: Probe, like: Tensor) -> tuple[Float[Tensor, ""], Float[Tensor, " N"]]:
+def magnitude(intensity: Float[Tensor, "B S N"]) -> Float[Tensor, "B S N"]:
+    """Envelope of an intensity, with a finite slope at nothing at all."""
+    return torch.sqrt(intensity + SILENCE**2)
+
+
+def sigma_steps(probe: Probe, like: Tensor) -> tuple[Float[Tensor, ""], Float[Tensor, " N"]]:
     """Sigma of the pulse in samples, and of the beam in scanlines at each depth."""
     depths = probe.sample_depths_mm().to(like)
     axial = axial_sigma_mm(probe, depths) / as_scalar(probe.sample_spacing_mm, depths)
     return axial, lateral_sigma_mm(probe, depths) / probe.lateral_spacing_mm(depths).clamp_min(1e-9)
+
+
+def _spread(
+    image: Float[Tensor, "B S N"], probe: Probe, unit: str, narrower: float, backend: str
+) -> Float[Tensor, "B S N"]:
+    """Pulse and beam, both narrowed by a factor, over an image."""
+    axial, lateral = (sigma * narrower for sigma in sigma_steps(probe, image))
+    lean = leaning(probe, image.device)
+    if lean is not None:
+        return blur_sheared(image, axial, unit, lateral, lean.to(image))
+    along = blur_depth(image, axial, unit, backend)
+    return blur_scanlines(along, lateral, probe.wraps, _widening(probe, image), backend)
+
+
+def _widening(probe: Probe, like: Tensor) -> Float[Tensor, " S"] | None:
+    """How much wider each scanline's beam is than the middle one's, where they differ."""
+    cosines = probe.face_cosines()
+    if bool((cosines == cosines[0]).all()):
+        return None
+    return (cosines.max() / cosines).to(like)
+
+
+def _anchor_depths_mm(probe: Probe, world_from_probe: Float64[Tensor, "B 4 4"]) -> Float64[Tensor, "B S N"]:
+    """Depth of a point of the tissue near each sample: the middle of the cell of a world lattice it lies in.
+
+    The phase of each sample's own depth would turn within the pulse, and draw fringes along smeared
+    interfaces.
+    """
+    world_from_probe = world_from_probe.detach()
+    lines, depths = probe.scanlines(), probe.sample_depths_mm().detach()
+    origins, directions = (t.detach().to(world_from_probe) for t in lines)
+    points = origins[:, None] + depths.to(origins)[:, None] * directions[:, None]
+    turn, shift = world_from_probe[:, None, :3, :3], world_from_probe[:, None, None, :3, 3]
+    world = points @ turn.mT + shift
+    middles = (torch.floor(world / _ANCHOR_MM) + 0.5) * _ANCHOR_MM
+    seen = (middles - shift) @ turn
+    return probe.scanline_coordinates(seen[..., 0], seen[..., 2])[1].detach()

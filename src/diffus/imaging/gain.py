@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffus.probe import Probe
-from diffus.scalars import as_scalar, over_batch
+from diffus.scalars import along_curve, as_scalar, on_curve, over_batch
 from diffus.settings import RenderSettings
 
 SILENCE = 1e-12
@@ -40,25 +40,31 @@ def layer_loss(
 
 
 def time_gain_db(probe: Probe, settings: RenderSettings, image: Float[Tensor, "B S N"]) -> Tensor:
-    """TGC in dB at each depth, shaped to broadcast over an image."""
+    """TGC in dB at each depth, slope and sliders together, shaped to broadcast over an image."""
     depth_cm = probe.sample_depths_mm().to(image) / 10
-    return over_batch(settings.tgc_at(probe), image) * depth_cm
+    slope = over_batch(settings.tgc_at(probe), image) * depth_cm
+    if settings.tgc_curve_db is None:
+        return slope
+    share = (torch.arange(probe.n_samples, dtype=image.dtype, device=image.device) + 0.5) / probe.n_samples
+    return slope + on_curve(settings.tgc_curve_db, share)
 
 
 def compress(
     envelope: Float[Tensor, "B S N"], probe: Probe, settings: RenderSettings
 ) -> Float[Tensor, "B S N"]:
-    """Envelope to display values in [0, 1]: TGC, gain, logarithm, clipping.
+    """Envelope to display values in [0, 1]: TGC, gain, logarithm, clipping, grey map.
 
     0 dB after TGC and gain is white, ``-dynamic_range_db`` is black.
     """
     decibel = 20 * torch.log10(envelope.clamp_min(SILENCE))
     level = decibel + time_gain_db(probe, settings, envelope) + over_batch(settings.gain_db, envelope)
-    return (level / over_batch(settings.dynamic_range_db, envelope) + 1).clamp(0, 1)
+    shown = (level / over_batch(settings.dynamic_range_db, envelope) + 1).clamp(0, 1)
+    return shown if settings.grey_map is None else on_curve(settings.grey_map, shown)
 
 
 def expand(display: Float[Tensor, "B S N"], probe: Probe, settings: RenderSettings) -> Float[Tensor, "B S N"]:
     """Display values back to the envelope; exact where `compress` did not clip."""
-    level = (display - 1) * over_batch(settings.dynamic_range_db, display)
+    shown = display if settings.grey_map is None else along_curve(settings.grey_map, display)
+    level = (shown - 1) * over_batch(settings.dynamic_range_db, display)
     decibel = level - time_gain_db(probe, settings, display) - over_batch(settings.gain_db, display)
     return 10 ** (decibel / 20)

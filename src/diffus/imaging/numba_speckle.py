@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from diffus.imaging.point_spread import PointSpread
+from diffus.imaging.point_spread import PointSpread, plane_bounds
 from diffus.imaging.scatterers import ScattererRows
 from diffus.kernels import run_shared
 from diffus.probe import ConvexProbe, LinearProbe, PhasedProbe, Probe, RadialProbe
@@ -19,7 +19,7 @@ from diffus.scalars import number
 
 
 def scatter(
-    power: Float[Tensor, "S N"],
+    power: Float[Tensor, "E S N"],
     probe: Probe,
     spread: PointSpread,
     probe_from_cell: Float64[Tensor, "4 4"],
@@ -43,7 +43,9 @@ def scatter(
         kind,
         geometry,
         tables.numpy(),
+        spread.narrowing.numpy(),
         pulse.numpy(),
+        plane_bounds(len(power)).numpy(),
     )
     return _Scatter.apply(power, arguments, _bands(spread, probe))
 
@@ -56,7 +58,7 @@ class _Scatter(torch.autograd.Function):
         power = power.contiguous()
         ctx.save_for_backward(power)
         ctx.arguments, ctx.edges = arguments, edges
-        iq = power.new_empty(*power.shape, 2)
+        iq = power.new_empty(*power.shape[1:], 2)
         run_shared(kernel, len(edges) - 1, *arguments, power, edges, iq)
         return iq
 
@@ -98,7 +100,8 @@ def _geometry(probe: Probe) -> tuple[int, np.ndarray]:
     gaps = probe.n_scanlines - 1
     match probe:
         case LinearProbe():
-            return LINEAR, np.array([0.0, 0.0, gaps / number(probe.width_mm), gaps / 2])
+            steered = math.tan(math.radians(number(probe.steering_deg)))
+            return LINEAR, np.array([0.0, steered, gaps / number(probe.width_mm), gaps / 2])
         case RadialProbe():
             return CIRCLE, np.array([0.0, number(probe.radius_mm), probe.n_scanlines / (2 * math.pi), 0.0])
         case ConvexProbe():
@@ -107,7 +110,7 @@ def _geometry(probe: Probe) -> tuple[int, np.ndarray]:
                 [-radius, radius, gaps / math.radians(number(probe.field_of_view_deg)), gaps / 2]
             )
         case PhasedProbe():
-            return SECTOR, np.array(
-                [0.0, 0.0, gaps / math.radians(number(probe.field_of_view_deg)), gaps / 2]
-            )
+            per_radian = gaps / math.radians(number(probe.field_of_view_deg))
+            steered = math.radians(number(probe.steering_deg)) * per_radian
+            return SECTOR, np.array([0.0, 0.0, per_radian, gaps / 2 - steered])
     raise TypeError(f"no geometry for {type(probe).__name__}")

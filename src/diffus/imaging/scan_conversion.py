@@ -1,14 +1,15 @@
-"""From scanlines to a Cartesian image in mm."""
+"""From scanlines to a Cartesian image in mm, and back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from diffus.checks import require_positive
+from diffus.checks import require_positive, require_shape
 from diffus.probe import Probe
 from diffus.scalars import as_scalar, number
 
@@ -96,6 +97,105 @@ def to_cartesian(image: Float[Tensor, "B S N"], probe: Probe, grid: PixelGrid) -
     sample = depth / as_scalar(probe.sample_spacing_mm, depth) - 0.5
     mask = probe.field_of_view_mask(x, z)
     return sample_scanlines(image, line, sample, probe.wraps) * mask
+
+
+def to_scanlines(
+    image: Float[Tensor, "B H W"], probe: Probe, grid: PixelGrid
+) -> tuple[Float[Tensor, "B S N"], Bool[Tensor, "S N"]]:
+    """Inverse scan conversion: a Cartesian image, as a real one, back on scanlines.
+
+    Bilinear between pixels. Differentiable in the image and in the probe's geometry.
+
+    Args:
+        image: pixels of a grid.
+        probe: where the scanlines run.
+        grid: where the pixels lie in the probe frame.
+
+    Returns:
+        Values, and which of them lie within the image; the others are those of its border.
+
+    Raises:
+        ValueError: when the image does not have the shape of the grid.
+    """
+    _require_grid(image, grid)
+    lines = probe.scanlines()
+    points = lines.origins_mm[:, None] + probe.sample_depths_mm()[:, None] * lines.directions[:, None]
+    column = (points[..., 0] - grid.x_mm) / grid.spacing_mm
+    row = (points[..., 2] - grid.z_mm) / grid.spacing_mm
+    rows, columns = grid.shape
+    slack = 0.5
+    inside = (
+        (column >= -slack) & (column <= columns - 1 + slack) & (row >= -slack) & (row <= rows - 1 + slack)
+    )
+    values = sample_scanlines(image, row.to(image), column.to(image), wraps=False)
+    return values, inside.detach().to(image.device)
+
+
+def recover_scanlines(
+    image: Float[Tensor, "B H W"], probe: Probe, grid: PixelGrid, n_iterations: int = 60
+) -> tuple[Float[Tensor, "B S N"], Bool[Tensor, "S N"]]:
+    """The scanlines whose scan conversion comes closest to an image: the exact inverse of `to_cartesian`.
+
+    Where every sample is seen by several pixels, as in the far field, the scanlines that made an image come
+    back to rounding; samples that no pixel sees keep the value of `to_scanlines`. Conjugate gradients on the
+    normal equations. For one use of an image, not for its gradient.
+
+    Args:
+        image: pixels of a grid.
+        probe: where the scanlines run.
+        grid: where the pixels lie in the probe frame.
+        n_iterations: at most.
+
+    Raises:
+        ValueError: when the image does not have the shape of the grid.
+    """
+    start, inside = to_scanlines(image.detach(), probe, grid)
+    mask = field_of_view(probe, grid).to(image)
+
+    def adjoint(pixels: Tensor) -> Tensor:
+        with torch.enable_grad():
+            blank = torch.zeros_like(start).requires_grad_()
+            return torch.autograd.grad(to_cartesian(blank, probe, grid), blank, pixels)[0]
+
+    seen = adjoint(mask.expand_as(image).contiguous()) > 0
+    found = _least_squares(
+        lambda lines: to_cartesian(lines, probe, grid), adjoint, start, image * mask, n_iterations
+    )
+    return found.detach(), inside & seen[0]
+
+
+def _least_squares(
+    forward: Callable[[Tensor], Tensor],
+    adjoint: Callable[[Tensor], Tensor],
+    start: Tensor,
+    target: Tensor,
+    n_iterations: int,
+) -> Tensor:
+    """Conjugate gradients for the least squares of ``forward(x) - target``, each image on its own."""
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        return (a * b).flatten(1).sum(dim=1)[:, None, None]
+
+    found = start
+    left = target - forward(found)
+    slope = adjoint(left)
+    direction, size = slope, dot(slope, slope)
+    least = torch.finfo(start.dtype).eps ** 2 * size
+    for _ in range(n_iterations):
+        changed = forward(direction)
+        step = size / dot(changed, changed).clamp_min(torch.finfo(start.dtype).tiny)
+        found, left = found + step * direction, left - step * changed
+        slope = adjoint(left)
+        previous, size = size, dot(slope, slope)
+        if bool((size <= least).all()):
+            break
+        direction = slope + size / previous.clamp_min(torch.finfo(start.dtype).tiny) * direction
+    return found
+
+
+def _require_grid(image: Tensor, grid: PixelGrid) -> None:
+    expected = f"(B, {grid.shape[0]}, {grid.shape[1]}), that of the grid"
+    require_shape("image", image.shape, expected, image.ndim == 3 and tuple(image.shape[1:]) == grid.shape)
 
 
 def field_of_view(probe: Probe, grid: PixelGrid) -> Bool[Tensor, "H W"]:

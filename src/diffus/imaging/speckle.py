@@ -38,7 +38,7 @@ by simulation (tests/imaging/test_speckle.py). Elsewhere in the image the cell i
 
 
 def scattered_iq(
-    power: Float[Tensor, "B S N"],
+    power: Float[Tensor, "B S N"] | Float[Tensor, "B E S N"],
     probe: Probe,
     world_from_probe: Float64[Tensor, "B 4 4"],
     *,
@@ -54,7 +54,9 @@ def scattered_iq(
 
     Args:
         power: expected power scattered from each cell, the mean of ``|iq|^2`` in uniform tissue; interpolated
-            bilinearly between cells.
+            bilinearly between cells. With an axis E it is that of the elevation planes of a Gauss-Hermite
+            quadrature over the slice: each scatterer takes that of the plane in whose share of the slice it
+                lies.
         probe: where scanlines run, and the widths of pulse and beam.
         world_from_probe: poses.
         seed: another seed is another tissue of the same kind; taken modulo 2^32.
@@ -67,6 +69,8 @@ def scattered_iq(
         ValueError: for a density that is not above zero, a probe of one scanline, a power of another shape
             than the probe's image, or a backend that cannot serve the call, with the reason.
     """
+    if power.ndim == 3:
+        power = power[:, None]
     _check_shapes(power, probe, world_from_probe)
     density = developed_density(probe) if scatterers_per_mm3 is None else float(scatterers_per_mm3)
     require_positive("scattered_iq", scatterers_per_mm3=density)
@@ -101,10 +105,11 @@ def developed_density(probe: Probe) -> float:
 
 def _check_shapes(power: Tensor, probe: Probe, poses: Tensor) -> None:
     expected = (len(poses), probe.n_scanlines, probe.n_samples)
-    if tuple(power.shape) != expected:
+    given = (power.shape[0], *power.shape[2:]) if power.ndim == 4 else tuple(power.shape)
+    if given != expected:
         raise ValueError(
-            f"power: expected shape {expected} (poses, scanlines and samples of the probe), "
-            f"got {tuple(power.shape)}"
+            f"power: expected shape {expected} (poses, scanlines and samples of the probe, with elevation "
+            f"planes or without), got {tuple(power.shape)}"
         )
     if probe.n_scanlines < 2:
         raise ValueError(
@@ -135,6 +140,8 @@ def _why_not_numba(power: Tensor, probe: Probe) -> str | None:
         wanted = [f.name for f in fields(probe) if getattr(getattr(probe, f.name), "requires_grad", False)]
         if wanted:
             return f"it gives no gradient to the probe, and {', '.join(wanted)} wants one"
+    if probe.shear is not None:
+        return "it does not know the leaning point spread of steered parallel scanlines"
     if type(probe) not in KNOWN_PROBES:
         return f"it does not know the scanlines of a {type(probe).__name__}"
     return None

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from diffus.imaging.gain import SILENCE
-from diffus.imaging.point_spread import REACH, PointSpread
+from diffus.imaging.point_spread import REACH, PointSpread, plane_bounds
 from diffus.imaging.scan_conversion import sample_scanlines
 from diffus.imaging.scatterers import ScattererRows, scatterers_in
 from diffus.probe import Probe
@@ -19,7 +19,7 @@ ROWS_AT_ONCE = 1024
 
 
 def scatter(
-    power: Float[Tensor, "S N"],
+    power: Float[Tensor, "E S N"],
     probe: Probe,
     spread: PointSpread,
     probe_from_cell: Float64[Tensor, "4 4"],
@@ -32,7 +32,7 @@ def scatter(
     With gradients the contributions are formed again in the backward pass, which bounds the memory.
 
     Args:
-        power: expected power scattered from each cell of the image.
+        power: expected power scattered from each cell of the image, in each elevation plane.
         probe: where scanlines run.
         spread: profile of pulse and beam.
         probe_from_cell: from lattice coordinates to mm in the probe's frame.
@@ -40,7 +40,7 @@ def scatter(
         strength: amplitude of a scatterer, ``1 / sqrt(density)``.
         seed: see `scatterers.hash_cells`.
     """
-    field = power.new_zeros(power.numel(), 2)
+    field = power.new_zeros(power[0].numel(), 2)
     for cells in rows.cells(ROWS_AT_ONCE):
         arguments = (power, probe, spread, probe_from_cell, cells, strength, seed)
         if torch.is_grad_enabled() and (power.requires_grad or spread.requires_grad):
@@ -48,11 +48,11 @@ def scatter(
         else:
             place, parts = _contributions(*arguments)
         field = field.index_add(0, place, parts)
-    return field.reshape(*power.shape, 2)
+    return field.reshape(*power.shape[1:], 2)
 
 
 def _contributions(
-    power: Float[Tensor, "S N"],
+    power: Float[Tensor, "E S N"],
     probe: Probe,
     spread: PointSpread,
     probe_from_cell: Float64[Tensor, "4 4"],
@@ -61,7 +61,7 @@ def _contributions(
     seed: int,
 ) -> tuple[Int64[Tensor, " places"], Float[Tensor, "places 2"]]:
     """Index in the flat image and complex value of everything that the scatterers of some cells add to it."""
-    n_samples = power.shape[1]
+    n_samples = power.shape[2]
     places, turns = scatterers_in(cells, seed)
     x, y, z = (places @ probe_from_cell[:3, :3].T + probe_from_cell[:3, 3]).unbind(-1)
     line, depth = probe.scanline_coordinates(x, z)
@@ -72,25 +72,32 @@ def _contributions(
     )
     line, depth, sample, off_plane, turns = (t[seen] for t in (line, depth, sample, off_plane, turns))
 
-    per_line = spread.at(spread.per_line, sample)
+    narrowing = spread.narrowing_at(line)
+    per_line = narrowing * spread.at(spread.per_line, sample)
     lines, across = _taps(line, per_line, spread.lines_reached(per_line))
-    samples, along = _taps(sample, spread.per_sample, (REACH / spread.per_sample.detach()).expand_as(sample))
+    on_line = sample[:, None]
+    if spread.lean_samples is not None:
+        on_line = on_line - (lines - line[:, None]) * spread.lean_samples
+    reach = (REACH / spread.per_sample.detach()).expand_as(on_line)
+    samples, along = _taps(on_line.flatten(), spread.per_sample, reach.flatten())
+    samples, along = (t.unflatten(0, on_line.shape) for t in (samples, along))
     if spread.wraps:
         lines = lines % spread.n_scanlines
     lines_within = (lines >= 0) & (lines < spread.n_scanlines)
     samples_within = (samples >= 0) & (samples < n_samples)
-    profile = (across * lines_within)[:, :, None] * (along * samples_within)[:, None]
+    profile = (across * lines_within)[:, :, None] * (along * samples_within)
 
-    gain = strength * torch.exp(-0.5 * off_plane**2) / spread.at(spread.volume_mm3, sample).sqrt()
-    at_scatterer = sample_scanlines(power[None], line.to(power), sample.to(power), spread.wraps)[0]
+    cell = spread.at(spread.volume_mm3, sample) / narrowing
+    gain = strength * torch.exp(-0.5 * off_plane**2) / cell.sqrt()
+    in_planes = sample_scanlines(power, line.to(power), sample.to(power), spread.wraps)
+    plane = torch.bucketize(off_plane.detach(), plane_bounds(len(power)).to(off_plane))
+    at_scatterer = in_planes.gather(0, plane[None])[0]
     amplitude = gain.to(power) * torch.sqrt(at_scatterer + SILENCE**2)
-    phase = 2 * math.pi * torch.remainder(turns - spread.turns_per_mm * depth, 1.0)
+    on_line_mm = (on_line + 0.5) * spread.step_mm
+    phase = 2 * math.pi * torch.remainder(turns[:, None] - spread.turns_per_mm * on_line_mm, 1.0)
     phasor = torch.stack([phase.cos(), phase.sin()], dim=-1).to(power)
-    parts = (amplitude[:, None] * phasor)[:, None, None] * profile.to(power)[..., None]
-    place = (
-        lines.clamp(0, spread.n_scanlines - 1)[:, :, None] * n_samples
-        + samples.clamp(0, n_samples - 1)[:, None]
-    )
+    parts = (amplitude[:, None, None] * phasor)[:, :, None] * profile.to(power)[..., None]
+    place = lines.clamp(0, spread.n_scanlines - 1)[:, :, None] * n_samples + samples.clamp(0, n_samples - 1)
     return place.flatten(), parts.reshape(-1, 2)
 
 
