@@ -22,7 +22,7 @@ from diffus.tissues import TISSUES, Tissue
 from diffus.volume import Volume
 
 if TYPE_CHECKING:
-    from diffus import imaging, io, plot, segmentation
+    from diffus import imaging, io, plot, segmentation, similarity
 
 __version__ = "0.1.0"
 
@@ -54,9 +54,10 @@ __all__ = [
     "receive",
     "render",
     "segmentation",
+    "similarity",
 ]
 
-_ON_DEMAND = {"imaging", "io", "plot", "segmentation"}
+_ON_DEMAND = {"imaging", "io", "plot", "segmentation", "similarity"}
 """Rooms whose own imports (matplotlib, SimpleITK) take time that not every script needs."""
 
 

@@ -267,6 +267,7 @@ def test_default_density_follows_the_resolution_cell() -> None:
     probe = SMALL["linear"]
     slightly = probe.with_options(frequency_mhz=4.0001)
     assert developed_density(slightly) == developed_density(probe)
-    twice = probe.with_options(frequency_mhz=8.0)
+    focused = probe.with_options(focus_mm=6.0, aperture_mm=6.0, elevation_focus_mm=6.0, elevation_aperture_mm=6.0)
+    twice = focused.with_options(frequency_mhz=8.0)
     # Wavelength to the third power in a focused cell.
-    assert 5 < developed_density(twice) / developed_density(probe) < 12
+    assert 5 < developed_density(twice) / developed_density(focused) < 12

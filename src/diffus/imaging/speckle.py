@@ -14,6 +14,7 @@ integral of the squared profile. In uniform tissue the mean of ``|iq|^2`` is the
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import fields
 
 import torch
@@ -26,6 +27,7 @@ from diffus.imaging.point_spread import PointSpread
 from diffus.imaging.scatterers import ScattererRows
 from diffus.probe import ConvexProbe, LinearProbe, PhasedProbe, Probe, RadialProbe
 from diffus.propagation import BACKENDS
+from diffus.propagation.eligibility import why_not
 
 KNOWN_PROBES = (ConvexProbe, LinearProbe, PhasedProbe, RadialProbe)
 
@@ -62,8 +64,8 @@ def scattered_iq(
         seed: another seed is another tissue of the same kind; taken modulo 2^32.
         scatterers_per_mm3: by default `developed_density` of the probe. With few in a resolution cell speckle
             is sparse: its brightest spots are brighter than Rayleigh statistics have them.
-        backend: ``"torch"`` is the reference; ``"numba"`` serves the CPU where no field of the probe wants a
-            gradient; ``"triton"`` is the reference on the GPU.
+        backend: ``"torch"`` is the reference; ``"numba"`` serves the CPU and ``"triton"`` CUDA where no
+            field of the probe wants a gradient.
 
     Raises:
         ValueError: for a density that is not above zero, a probe of one scanline, a power of another shape
@@ -74,7 +76,7 @@ def scattered_iq(
     _check_shapes(power, probe, world_from_probe)
     density = developed_density(probe) if scatterers_per_mm3 is None else float(scatterers_per_mm3)
     require_positive("scattered_iq", scatterers_per_mm3=density)
-    chosen = _resolve(backend, power, probe)
+    scatter = _scatter_of(_resolve(backend, power, probe))
     spread = PointSpread.of(probe, power.device)
     side = density ** (-1 / 3)
     poses = world_from_probe.detach().to(power.device, torch.float64)
@@ -85,13 +87,20 @@ def scattered_iq(
         probe_from_cell = probe_from_world.clone()
         probe_from_cell[:3, :3] *= side
         arguments = (image, probe, spread, probe_from_cell, rows, strength, seed)
-        if chosen == "numba":
-            from diffus.imaging import numba_speckle
-
-            images.append(numba_speckle.scatter(*arguments))
-        else:
-            images.append(speckle_reference.scatter(*arguments))
+        images.append(scatter(*arguments))
     return torch.view_as_complex(torch.stack(images))
+
+
+def _scatter_of(backend: str) -> Callable[..., Tensor]:
+    if backend == "numba":
+        from diffus.imaging import numba_speckle
+
+        return numba_speckle.scatter
+    if backend == "triton":
+        from diffus.imaging import triton_speckle
+
+        return triton_speckle.scatter
+    return speckle_reference.scatter
 
 
 def developed_density(probe: Probe) -> float:
@@ -119,29 +128,25 @@ def _check_shapes(power: Tensor, probe: Probe, poses: Tensor) -> None:
 
 def _resolve(backend: str, power: Tensor, probe: Probe) -> str:
     require_one_of("backend", backend, BACKENDS)
-    if backend == "numba" or (backend == "auto" and power.device.type == "cpu"):
-        reason = _why_not_numba(power, probe)
-        if not reason:
-            return "numba"
-        if backend == "numba":
-            raise ValueError(
-                f"backend 'numba' cannot serve this call: {reason}; use backend='torch' or 'auto'"
-            )
-    return "torch"
+    if backend == "torch":
+        return backend
+    best = ("numba" if power.device.type == "cpu" else "triton") if backend == "auto" else backend
+    reason = why_not(best, power, "power") or _why_not_kernel(best, probe)
+    if not reason:
+        return best
+    if backend == "auto":
+        return "torch"
+    raise ValueError(f"backend {backend!r} cannot serve this call: {reason}; use backend='torch' or 'auto'")
 
 
-def _why_not_numba(power: Tensor, probe: Probe) -> str | None:
-    """Why the kernel cannot serve a call, or None where it can."""
-    if power.device.type != "cpu":
-        return f"it runs on the CPU, and the power is on {power.device.type}"
-    if power.dtype not in {torch.float32, torch.float64}:
-        return f"it computes in float32 and float64, and the power is {str(power.dtype)[6:]}"
+def _why_not_kernel(backend: str, probe: Probe) -> str | None:
+    """Why a kernel cannot serve a probe, or None where it can."""
     if torch.is_grad_enabled():
         wanted = [f.name for f in fields(probe) if getattr(getattr(probe, f.name), "requires_grad", False)]
         if wanted:
             return f"it gives no gradient to the probe, and {', '.join(wanted)} wants one"
     if probe.shear is not None:
         return "it does not know the leaning point spread of steered parallel scanlines"
-    if type(probe) not in KNOWN_PROBES:
+    if backend == "numba" and type(probe) not in KNOWN_PROBES:
         return f"it does not know the scanlines of a {type(probe).__name__}"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Float64, Int64
@@ -51,33 +52,78 @@ def scatter(
     return field.reshape(*power.shape[1:], 2)
 
 
+class SeenScatterers(NamedTuple):
+    """Scatterers that a pose sees.
+
+    Args:
+        line: fractional scanline.
+        sample: fractional sample.
+        per_line: 1 / lateral sigma in scanlines.
+        amplitude: of the echo, on the middle of pulse and beam.
+        turns: phase of each.
+    """
+
+    line: Float64[Tensor, " M"]
+    sample: Float64[Tensor, " M"]
+    per_line: Float64[Tensor, " M"]
+    amplitude: Float[Tensor, " M"]
+    turns: Float64[Tensor, " M"]
+
+    @classmethod
+    def among(
+        cls,
+        power: Float[Tensor, "E S N"],
+        probe: Probe,
+        spread: PointSpread,
+        probe_from_cell: Float64[Tensor, "4 4"],
+        cells: Int64[Tensor, "C 3"],
+        strength: Float64[Tensor, ""],
+        seed: int,
+    ) -> SeenScatterers:
+        """Those of some cells; see `scatter` for the arguments."""
+        places, turns = scatterers_in(cells, seed)
+        x, y, z = (places @ probe_from_cell[:3, :3].T + probe_from_cell[:3, 3]).unbind(-1)
+        line, depth = probe.scanline_coordinates(x, z)
+        sample = depth / spread.step_mm - 0.5
+        off_plane = y * spread.at(spread.per_elevation_mm, sample)
+        seen = spread.sees(line.detach(), depth.detach()) & (
+            y.abs() <= spread.at(spread.elevation_reach_mm(), sample)
+        )
+        line, sample, off_plane, turns = (t[seen] for t in (line, sample, off_plane, turns))
+        narrowing = spread.narrowing_at(line)
+        cell = spread.at(spread.volume_mm3, sample) / narrowing
+        gain = strength * torch.exp(-0.5 * off_plane**2) / cell.sqrt()
+        in_planes = sample_scanlines(power, line.to(power), sample.to(power), spread.wraps)
+        plane = torch.bucketize(off_plane.detach(), plane_bounds(len(power)).to(off_plane))
+        amplitude = gain.to(power) * torch.sqrt(in_planes.gather(0, plane[None])[0] + SILENCE**2)
+        return cls(line, sample, narrowing * spread.at(spread.per_line, sample), amplitude, turns)
+
+
+def phasors(
+    turns: Float64[Tensor, "*M"], sample: Float64[Tensor, "*M"], spread: PointSpread, like: Tensor
+) -> Float[Tensor, "*M 2"]:
+    """Real and imaginary part of echoes from fractional samples, demodulated, of scatterers with phases."""
+    depth_mm = (sample + 0.5) * spread.step_mm
+    phase = 2 * math.pi * torch.remainder(turns - spread.turns_per_mm * depth_mm, 1.0)
+    return torch.stack([phase.cos(), phase.sin()], dim=-1).to(like)
+
+
 def _contributions(
     power: Float[Tensor, "E S N"],
     probe: Probe,
     spread: PointSpread,
     probe_from_cell: Float64[Tensor, "4 4"],
-    cells: Int64[Tensor, "M 3"],
+    cells: Int64[Tensor, "C 3"],
     strength: Float64[Tensor, ""],
     seed: int,
 ) -> tuple[Int64[Tensor, " places"], Float[Tensor, "places 2"]]:
     """Index in the flat image and complex value of everything that the scatterers of some cells add to it."""
     n_samples = power.shape[2]
-    places, turns = scatterers_in(cells, seed)
-    x, y, z = (places @ probe_from_cell[:3, :3].T + probe_from_cell[:3, 3]).unbind(-1)
-    line, depth = probe.scanline_coordinates(x, z)
-    sample = depth / spread.step_mm - 0.5
-    off_plane = y * spread.at(spread.per_elevation_mm, sample)
-    seen = spread.sees(line.detach(), depth.detach()) & (
-        y.abs() <= spread.at(spread.elevation_reach_mm(), sample)
-    )
-    line, depth, sample, off_plane, turns = (t[seen] for t in (line, depth, sample, off_plane, turns))
-
-    narrowing = spread.narrowing_at(line)
-    per_line = narrowing * spread.at(spread.per_line, sample)
-    lines, across = _taps(line, per_line, spread.lines_reached(per_line))
-    on_line = sample[:, None]
+    seen = SeenScatterers.among(power, probe, spread, probe_from_cell, cells, strength, seed)
+    lines, across = _taps(seen.line, seen.per_line, spread.lines_reached(seen.per_line))
+    on_line = seen.sample[:, None]
     if spread.lean_samples is not None:
-        on_line = on_line - (lines - line[:, None]) * spread.lean_samples
+        on_line = on_line - (lines - seen.line[:, None]) * spread.lean_samples
     reach = (REACH / spread.per_sample.detach()).expand_as(on_line)
     samples, along = _taps(on_line.flatten(), spread.per_sample, reach.flatten())
     samples, along = (t.unflatten(0, on_line.shape) for t in (samples, along))
@@ -86,17 +132,10 @@ def _contributions(
     lines_within = (lines >= 0) & (lines < spread.n_scanlines)
     samples_within = (samples >= 0) & (samples < n_samples)
     profile = (across * lines_within)[:, :, None] * (along * samples_within)
-
-    cell = spread.at(spread.volume_mm3, sample) / narrowing
-    gain = strength * torch.exp(-0.5 * off_plane**2) / cell.sqrt()
-    in_planes = sample_scanlines(power, line.to(power), sample.to(power), spread.wraps)
-    plane = torch.bucketize(off_plane.detach(), plane_bounds(len(power)).to(off_plane))
-    at_scatterer = in_planes.gather(0, plane[None])[0]
-    amplitude = gain.to(power) * torch.sqrt(at_scatterer + SILENCE**2)
-    on_line_mm = (on_line + 0.5) * spread.step_mm
-    phase = 2 * math.pi * torch.remainder(turns[:, None] - spread.turns_per_mm * on_line_mm, 1.0)
-    phasor = torch.stack([phase.cos(), phase.sin()], dim=-1).to(power)
-    parts = (amplitude[:, None, None] * phasor)[:, :, None] * profile.to(power)[..., None]
+    echoes = seen.amplitude[:, None, None] * phasors(
+        seen.turns[:, None].expand_as(on_line), on_line, spread, power
+    )
+    parts = echoes[:, :, None] * profile.to(power)[..., None]
     place = lines.clamp(0, spread.n_scanlines - 1)[:, :, None] * n_samples + samples.clamp(0, n_samples - 1)
     return place.flatten(), parts.reshape(-1, 2)
 

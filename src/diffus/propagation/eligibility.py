@@ -34,19 +34,19 @@ def resolve_backend(backend: str, impedance: Tensor) -> str:
     return backend
 
 
-def why_not(backend: str, impedance: Tensor) -> str | None:
-    """Why a backend cannot serve a tensor, or None where it can."""
+def why_not(backend: str, values: Tensor, what: str = "impedance") -> str | None:
+    """Why a backend cannot serve a tensor (what it is, for the message), or None where it can."""
     if backend == "torch":
         return None
-    if impedance.dtype not in _KERNEL_DTYPES[backend]:
-        return f"it computes in float32 and float64, and the impedance is {str(impedance.dtype)[6:]}"
-    device = impedance.device.type
+    if values.dtype not in _KERNEL_DTYPES[backend]:
+        return f"it computes in float32 and float64, and the {what} is {str(values.dtype)[6:]}"
+    device = values.device.type
     if backend == "numba":
-        return None if device == "cpu" else f"it runs on the CPU, and the impedance is on {device}"
+        return None if device == "cpu" else f"it runs on the CPU, and the {what} is on {device}"
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed (pip install triton)"
     if device != "cuda" and not (device == "cpu" and interpreting()):
-        return f"it runs on CUDA, and the impedance is on {device}"
+        return f"it runs on CUDA, and the {what} is on {device}"
     return None
 
 

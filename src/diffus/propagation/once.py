@@ -35,6 +35,6 @@ class _Refused(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *_bars: Tensor) -> Any:
         raise RuntimeError(
-            "the fast kernels of diffus.propagation give first derivatives only: "
-            "for second derivatives compute the echoes with backend='torch'"
+            "the fast kernels of diffus give first derivatives only: "
+            "for second derivatives use backend='torch'"
         )

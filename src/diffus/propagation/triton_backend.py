@@ -50,7 +50,8 @@ class _Full(torch.autograd.Function):
         rows = rows_kept(n_interfaces, padded, every)
         received, exits = up.new_empty(2, padded, lines)
         checkpoints = up.new_empty(max(rows, 1), lines)
-        _march[(lines // _LANES,)](
+        _launch(
+            _march,
             up,
             down,
             torch.zeros_like(up),
@@ -61,9 +62,6 @@ class _Full(torch.autograd.Function):
             padded,
             every if rows else 0,
             lines,
-            LANES=_LANES,
-            num_warps=1,
-            num_stages=1,
         )
         ctx.sizes = (n_interfaces, n_times, padded, every if rows else 0, rows)
         ctx.save_for_backward(impedance, loss, face, received, exits, checkpoints)
@@ -79,7 +77,8 @@ class _Full(torch.autograd.Function):
         bar = torch.zeros_like(received)
         bar[:n_times, :n_lines] = echoes_bar.T
         waves, waves_bar, down_up, up_down = torch.zeros(4, *up.shape, dtype=up.dtype, device=up.device)
-        _march_back[(lines // _LANES,)](
+        _launch(
+            _march_back,
             up,
             down,
             waves,
@@ -95,9 +94,6 @@ class _Full(torch.autograd.Function):
             every,
             rows,
             lines,
-            LANES=_LANES,
-            num_warps=1,
-            num_stages=1,
         )
         face_bar = up_down[_FIRST - 1, :n_lines].sum()
         inside = slice(_FIRST, _FIRST + n_interfaces)
@@ -109,6 +105,12 @@ class _Full(torch.autograd.Function):
             return impedance_bar, None, face_bar, None, None
         flux = (ratio * (from_above + from_below)).flip(0).cumsum(0).flip(0)
         return impedance_bar, 2 * flux.T / loss, face_bar, None, None
+
+
+def _launch(kernel: Any, up: Tensor, *arguments: Any) -> None:
+    """Run a kernel on all lines, a few a program, on the tensors' own device."""
+    with torch.cuda.device_of(up):
+        kernel[(up.shape[1] // _LANES,)](up, *arguments, LANES=_LANES, num_warps=1, num_stages=1)
 
 
 def _coefficients(impedance: Tensor, loss: Tensor | None, face: Tensor) -> tuple[Tensor, ...]:
