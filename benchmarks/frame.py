@@ -1,4 +1,4 @@
-"""What a frame costs: by stage, forward and forward + backward, on one and two threads; memory and import.
+"""What a frame costs: by stage, against the reference, in full dress, with its gradient; memory and import.
 
 Times are medians over alternating runs, printed as milliseconds and as a ratio to a baseline measured in the
 same run: `torch.nn.functional.grid_sample` of the same three maps at the same points, forward only.
@@ -9,6 +9,7 @@ same run: `torch.nn.functional.grid_sample` of the same three maps at the same p
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -21,9 +22,9 @@ import torch
 import torch.nn.functional as F
 
 import diffus
-from diffus.imaging.formation import expected_envelope, interface_amplitude
+from diffus.imaging.formation import expected_intensity, interface_amplitude, magnitude
 from diffus.imaging.gain import compress
-from diffus.render import echo_strengths
+from diffus.render import VALUES_KEPT, echo_strengths, over_planes
 from diffus.scanline_sampling import sample_scanline_medium, scanline_index
 
 RESULTS = Path(__file__).parent / "results" / "frame.md"
@@ -48,7 +49,9 @@ def stages(medium: diffus.Medium, probe: diffus.Probe, at: torch.Tensor) -> dict
     poses, sampled = at[None], settings.with_options(speckle="sampled")
     lines = sample_scanline_medium(medium, probe, poses)
     echo, power = echo_strengths(lines, probe, settings)
-    envelope = expected_envelope(interface_amplitude(echo, probe), power, probe)
+    assert power is not None
+    mean_power = over_planes(power, lines)
+    envelope = magnitude(expected_intensity(interface_amplitude(echo, probe), mean_power, probe))
     frame = diffus.render(medium, probe, at, settings)
     index = scanline_index(medium, probe, poses)
     # grid_sample wants (x, y, z) of the last, middle and first index, from -1 to 1.
@@ -64,7 +67,7 @@ def stages(medium: diffus.Medium, probe: diffus.Probe, at: torch.Tensor) -> dict
         "baseline: grid_sample": lambda: F.grid_sample(channels_first, points, align_corners=True),
         "sampling": lambda: sample_scanline_medium(medium, probe, poses),
         "propagation": lambda: echo_strengths(lines, probe, settings),
-        "pulse and beam": lambda: expected_envelope(interface_amplitude(echo, probe), power, probe),
+        "pulse and beam": lambda: expected_intensity(interface_amplitude(echo, probe), mean_power, probe),
         "TGC and compression": lambda: compress(envelope, probe, settings),
         "scan conversion to 512 x 512": lambda: frame.cartesian(shape=(512, 512)),
         "forward (without scan conversion)": lambda: diffus.render(medium, probe, at, settings),
@@ -75,9 +78,7 @@ def stages(medium: diffus.Medium, probe: diffus.Probe, at: torch.Tensor) -> dict
 
 def frame_table(repeats: int) -> list[str]:
     """Rows for each size and number of threads."""
-    brain = diffus.datasets.example_brain()
-    medium = diffus.Medium.from_tissue_maps(brain)
-    at = diffus.on_surface(brain.mask, (0.0, -15.0, 15.0), "left")
+    medium, at = example()
     rows = ["| scanlines x samples | threads | stage | ms | ratio to baseline |", "|---|---|---|---|---|"]
     for n_scanlines, n_samples in SIZES:
         probe = diffus.preset("craniotomy").with_options(n_scanlines=n_scanlines, n_samples=n_samples)
@@ -92,11 +93,63 @@ def frame_table(repeats: int) -> list[str]:
     return rows
 
 
+def against_the_reference(repeats: int) -> list[str]:
+    """The frame of 256 x 256 with all internal reflections: forward, and with its gradient to the pose."""
+    medium, at = example()
+    probe = diffus.preset("craniotomy").with_options(n_scanlines=256, n_samples=256)
+    torch.set_num_threads(2)
+
+    def run(backend: str, gradient: bool) -> None:
+        settings = diffus.RenderSettings(backend=backend)
+        tangent = torch.zeros(6, dtype=torch.float64, requires_grad=gradient)
+        shown = diffus.render(medium, probe, diffus.pose.perturb(at, tangent), settings).scanlines
+        if gradient:
+            shown.sum().backward()
+
+    names = {
+        "reference, forward": partial(run, "torch", False),
+        "kernels, forward": partial(run, "auto", False),
+        "kernels, forward + backward": partial(run, "auto", True),
+    }
+    times = median_ms(dict(names), max(3, repeats // 3))
+    reference, forward, both = times.values()
+    return [
+        f"256 x 256, full propagation, two threads: reference {reference:.1f} ms, kernels {forward:.1f} ms, "
+        f"**ratio {reference / forward:.1f}** (asked: 5 or more); forward + backward {both:.1f} ms, "
+        f"**{both / forward:.2f} times forward** (asked: 3 or less)."
+    ]
+
+
+def full_dress(repeats: int) -> list[str]:
+    """192 x 512 with five elevation planes, sampled speckle and a Cartesian image of 512 x 512."""
+    medium, at = example()
+    probe = diffus.preset("craniotomy").with_options(n_scanlines=192, n_samples=512)
+    torch.set_num_threads(2)
+
+    def run(planes: int, speckle: str) -> None:
+        settings = diffus.RenderSettings(speckle=speckle)
+        diffus.render(medium, probe.with_options(n_elevation=planes), at, settings).cartesian(
+            shape=(512, 512)
+        )
+
+    kinds = [(planes, speckle) for speckle in ("expected", "sampled") for planes in (1, 5)]
+    times = median_ms({f"{p} {s}": partial(run, p, s) for p, s in kinds}, repeats)
+    rows = ["| speckle | elevation planes | ms | frames a second |", "|---|---|---|---|"]
+    return rows + [
+        f"| {s} | {p} | {times[f'{p} {s}']:.1f} | {1e3 / times[f'{p} {s}']:.1f} |" for p, s in kinds
+    ]
+
+
+def example() -> tuple[diffus.Medium, torch.Tensor]:
+    """The embedded brain and a pose on it."""
+    brain = diffus.datasets.example_brain()
+    at = diffus.on_surface(brain.mask, (0.0, -15.0, 15.0), "left")
+    return diffus.Medium.from_tissue_maps(brain), at
+
+
 def batch_growth(repeats: int) -> list[str]:
     """Time against the number of poses: proportional at most."""
-    brain = diffus.datasets.example_brain()
-    medium = diffus.Medium.from_tissue_maps(brain)
-    at = diffus.on_surface(brain.mask, (0.0, -15.0, 15.0), "left")
+    medium, at = example()
     probe = diffus.preset("craniotomy").with_options(n_scanlines=128, n_samples=256)
     torch.set_num_threads(2)
     batches = (1, 2, 4, 8)
@@ -118,6 +171,26 @@ medium = diffus.Medium.from_mri(diffus.Volume.load(sys.argv[1]), "t1")
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(peak, medium.channels.numel() * 4, *medium.shape)
 """
+BATCH = """
+import resource, sys
+import torch
+torch.set_num_threads(2)
+import diffus
+poses, cap = int(sys.argv[1]), float(sys.argv[2])
+brain = diffus.datasets.example_brain()
+medium = diffus.Medium.from_tissue_maps(brain)
+at = diffus.on_surface(brain.mask, (0.0, -15.0, 15.0), "left")
+probe = diffus.preset("craniotomy")
+settings = diffus.RenderSettings(max_memory_mb=cap or None)
+def run(n):
+    tangents = torch.zeros(n, 6, dtype=torch.float64, requires_grad=True)
+    poses = diffus.pose.perturb(at.expand(n, 4, 4), tangents)
+    diffus.render(medium, probe, poses, settings).scanlines.sum().backward()
+run(1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+run(poses)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
 IMPORT = """
 import time
 import torch
@@ -127,9 +200,17 @@ print(time.perf_counter() - start)
 """
 
 
+RETURNED = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
+"""Makes the C library give freed memory back at once, so that peaks are those of the program."""
+
+
 def _python(code: str, *arguments: str) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | RETURNED,
     )
     return done.stdout.split()
 
@@ -146,6 +227,19 @@ def memory_rows() -> list[str]:
         f"{peak / 1e9:.2f} GB; the float32 medium is {medium / 1e9:.2f} GB of it, "
         f"the rest {over:.2f} GB (limit 1.00 GB): ratio to the medium {peak / medium:.2f}."
     ]
+
+
+def batch_memory_rows() -> list[str]:
+    """Peak memory of a batch with its gradient, and under a cap."""
+    nodes = 192 * 513 * 2  # one elevation plane and the sum over planes
+    peaks = {
+        (poses, cap): int(_python(BATCH, str(poses), str(cap))[0])
+        for poses, cap in ((12, 0), (24, 0), (48, 0), (48, 100))
+    }
+    rows = ["| poses, 192 x 512 | max_memory_mb | peak above one pose, MB |", "|---|---|---|"]
+    rows += [f"| {poses} | {cap or 'none'} | {peak / 1e6:.0f} |" for (poses, cap), peak in peaks.items()]
+    growth = (peaks[48, 0] - peaks[24, 0]) / 24 / nodes / 4
+    return [*rows, "", f"Growth: {growth:.0f} float32 values a node (`VALUES_KEPT` takes {VALUES_KEPT})."]
 
 
 def import_rows(repeats: int) -> list[str]:
@@ -165,7 +259,13 @@ def main() -> None:
         "",
         *frame_table(repeats),
         "",
+        *against_the_reference(repeats),
+        "",
+        *full_dress(repeats),
+        "",
         *batch_growth(repeats),
+        "",
+        *batch_memory_rows(),
         "",
         *memory_rows(),
         "",

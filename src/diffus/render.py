@@ -32,7 +32,7 @@ from diffus.scanline_sampling import ScanlineMedium, node_steps, sample_scanline
 from diffus.settings import RenderSettings
 
 DEFAULT_SETTINGS = RenderSettings()
-VALUES_KEPT = 40
+VALUES_KEPT = 28
 """Numbers that a pose keeps for its gradient, for each node and elevation plane (benchmarks/frame.py)."""
 
 
@@ -64,11 +64,8 @@ def render(
     if poses.ndim == 2:
         poses = poses[None]
     warn_if_undersampled(probe)
-    envelope = _in_parts(medium, probe, poses, settings)
-    shown, strength = envelope, settings.speckle_reduction
-    if settings.speckle == "sampled" and (isinstance(strength, Tensor) or strength > 0):
-        shown = reduce_speckle(envelope, probe, strength, settings.backend)
-    return Frame(compress(shown, probe, settings), envelope, probe, poses, settings)
+    scanlines, envelope = _in_parts(medium, probe, poses, settings)
+    return Frame(scanlines, envelope, probe, poses, settings)
 
 
 def received_iq(
@@ -100,20 +97,21 @@ def received_iq(
 
 def _in_parts(
     medium: Medium, probe: Probe, poses: Float64[Tensor, "B 4 4"], settings: RenderSettings
-) -> Float[Tensor, "B S N"]:
-    """Envelopes of all poses, as many at a time as the memory allows."""
+) -> tuple[Float[Tensor, "B S N"], Float[Tensor, "B S N"]]:
+    """Display values and envelopes of all poses, as many at a time as the memory allows."""
     at_once = poses_at_once(probe, settings, medium.impedance.element_size())
     if at_once >= len(poses):
-        return _envelope(medium, probe, poses, settings)
-    envelopes = []
+        return _images(medium, probe, poses, settings)
+    parts = []
     for start in range(0, len(poses), at_once):
         part = slice(start, start + at_once)
         arguments = (medium, probe, poses[part], settings.of_poses(part))
         if torch.is_grad_enabled():
-            envelopes.append(checkpoint(_envelope, *arguments, use_reentrant=False))  # pyright: ignore
+            parts.append(checkpoint(_images, *arguments, use_reentrant=False))
         else:
-            envelopes.append(_envelope(*arguments))
-    return torch.cat(envelopes)
+            parts.append(_images(*arguments))
+    scanlines, envelopes = zip(*parts, strict=True)
+    return torch.cat(scanlines), torch.cat(envelopes)
 
 
 def poses_at_once(probe: Probe, settings: RenderSettings, bytes_per_value: int) -> int:
@@ -132,6 +130,17 @@ def poses_at_once(probe: Probe, settings: RenderSettings, bytes_per_value: int) 
             f"about {needed_mb:.0f} MB: raise it, or take fewer scanlines, samples or elevation planes"
         )
     return int(settings.max_memory_mb / needed_mb)
+
+
+def _images(
+    medium: Medium, probe: Probe, poses: Float64[Tensor, "B 4 4"], settings: RenderSettings
+) -> tuple[Float[Tensor, "B S N"], Float[Tensor, "B S N"]]:
+    """Display values and envelopes."""
+    envelope = _envelope(medium, probe, poses, settings)
+    shown, strength = envelope, settings.speckle_reduction
+    if settings.speckle == "sampled" and (isinstance(strength, Tensor) or strength > 0):
+        shown = reduce_speckle(envelope, probe, strength, settings.backend)
+    return compress(shown, probe, settings), envelope
 
 
 def _envelope(

@@ -267,7 +267,9 @@ def test_default_density_follows_the_resolution_cell() -> None:
     probe = SMALL["linear"]
     slightly = probe.with_options(frequency_mhz=4.0001)
     assert developed_density(slightly) == developed_density(probe)
-    focused = probe.with_options(focus_mm=6.0, aperture_mm=6.0, elevation_focus_mm=6.0, elevation_aperture_mm=6.0)
+    focused = probe.with_options(
+        focus_mm=6.0, aperture_mm=6.0, elevation_focus_mm=6.0, elevation_aperture_mm=6.0
+    )
     twice = focused.with_options(frequency_mhz=8.0)
     # Wavelength to the third power in a focused cell.
     assert 5 < developed_density(twice) / developed_density(focused) < 12

@@ -18,8 +18,9 @@ from diffus.cli.demo import Demo
 from diffus.cli.info import Info
 from diffus.cli.render import Render
 from diffus.cli.scalars import REGISTRY
+from diffus.cli.sector import FindSector
 
-COMMANDS: dict[str, type] = {"demo": Demo, "info": Info, "render": Render}
+COMMANDS: dict[str, type] = {"demo": Demo, "info": Info, "render": Render, "sector": FindSector}
 """Command classes by name; each has ``run()``."""
 
 DESCRIPTION = "Differentiable B-mode ultrasound rendered from MRI, CT and label maps."

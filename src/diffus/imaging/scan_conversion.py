@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float, Float64
@@ -90,13 +91,29 @@ class PixelGrid:
 def to_cartesian(image: Float[Tensor, "B S N"], probe: Probe, grid: PixelGrid) -> Float[Tensor, "B H W"]:
     """Interpolate scanlines bilinearly at the pixels; zero outside the field of view.
 
-    Differentiable in the image and in the probe's geometry.
+    Differentiable in the image and in the probe's geometry. Where the pixels lie among the scanlines is kept
+    for the next image of the same probe and grid.
     """
-    x, z = (values.to(image) for values in grid.centres_mm())
-    line, depth = probe.scanline_coordinates(x, z)
-    sample = depth / as_scalar(probe.sample_spacing_mm, depth) - 0.5
-    mask = probe.field_of_view_mask(x, z)
-    return sample_scanlines(image, line, sample, probe.wraps) * mask
+    geometry = (getattr(probe, field.name) for field in fields(probe))
+    places = _places if any(isinstance(value, Tensor) for value in geometry) else _kept_places
+    line, sample, pixels = places(probe, grid, image.dtype, image.device)
+    values = sample_scanlines(image, line, sample, probe.wraps)
+    rows, columns = grid.shape
+    canvas = image.new_zeros(len(image), rows * columns)
+    return canvas.index_copy(1, pixels, values).reshape(-1, rows, columns)
+
+
+def _places(
+    probe: Probe, grid: PixelGrid, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Fractional scanline, fractional sample, and number of each pixel in the field of view."""
+    x, z = (values.to(device, dtype).flatten() for values in grid.centres_mm())
+    pixels = probe.field_of_view_mask(x, z).nonzero()[:, 0]
+    line, depth = probe.scanline_coordinates(x[pixels], z[pixels])
+    return line, depth / as_scalar(probe.sample_spacing_mm, depth) - 0.5, pixels
+
+
+_kept_places = lru_cache(maxsize=8)(_places)
 
 
 def to_scanlines(
