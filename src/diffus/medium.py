@@ -168,6 +168,8 @@ class Medium:
         volumes: Volume | Mapping[str, Volume] | Sequence[Volume],
         contrast: str | Sequence[str] = "t1",
         mask: Volume | None = None,
+        table: Mapping[str, Tissue] = TISSUES,
+        sulcus_backscatter: float = SULCUS_BACKSCATTER,
     ) -> Medium:
         """Classify an MRI by its own histogram, untrained, and mix the tissues' values.
 
@@ -175,6 +177,8 @@ class Medium:
             volumes: one volume, two on one grid, or {contrast: volume}.
             contrast: name of each volume's contrast: t1, cet1, t2 or flair. Not used for a mapping.
             mask: non-zero in the brain; found automatically when not given. Outside is saline.
+            table: tissue values by name.
+            sulcus_backscatter: backscatter of a voxel half CSF, half grey matter.
 
         Raises:
             ValueError: for an unknown contrast, different grids, a constant volume or an empty mask.
@@ -193,7 +197,14 @@ class Medium:
         for slab in slabs(first.shape):
             fractions, names = classes.fractions(by_contrast, inside, slab)
             share = classes.open_fluid(inside, slab)
-            channels[slab] = mix_tissues(fractions, names, "water", open_fluid=share)
+            channels[slab] = mix_tissues(
+                fractions,
+                names,
+                "water",
+                open_fluid=share,
+                table=table,
+                sulcus_backscatter=sulcus_backscatter,
+            )
         return cls.from_channels(channels, first.world_from_voxel)
 
     @property

@@ -18,14 +18,17 @@ PROBE_KINDS: dict[str, type[Probe]] = {
 """Probe classes by the name used in files."""
 
 PRESETS: dict[str, Callable[[], Probe]] = {
-    # Small-footprint convex arrays used through a craniotomy: 5-8 MHz, about 20 mm radius, 60-70 degrees.
+    # Small-footprint convex arrays used through a craniotomy: 5-8 MHz, about 20 mm radius, 60-70 degrees. Aperture,
+    # window and bandwidth by the size of the grain in real frames (docs/concepts/against-real.md).
     "craniotomy": lambda: ConvexProbe(
         radius_mm=20.0,
         field_of_view_deg=65.0,
         depth_mm=70.0,
         frequency_mhz=6.0,
+        fractional_bandwidth=0.5,
         focus_mm=40.0,
-        aperture_mm=14.0,
+        aperture_mm=10.0,
+        apodization="hann",
     ),
     # General abdominal curved array (as C5-2 and C5-1 types): 60 mm radius, 2-5 MHz, 15 cm and more.
     "abdominal": lambda: ConvexProbe(

@@ -17,6 +17,7 @@ from diffus.imaging.formation import (
     interface_amplitude,
     magnitude,
     sigma_steps,
+    unresolved,
     warn_if_undersampled,
     with_interfaces,
 )
@@ -74,7 +75,7 @@ def received_iq(
     """Complex signal on the probe's samples, demodulated, with sampled speckle (or none) and noise."""
     lines = sample_scanline_medium(medium, probe, poses, settings.backend)
     echo, power = echo_strengths(lines, probe, settings)
-    amplitude = interface_amplitude(echo, probe, settings.backend)
+    amplitude = _interfaces(echo, lines, probe, settings)
     scattered = None
     if power is not None:
         scattered = scattered_iq(
@@ -152,7 +153,7 @@ def _envelope(
     lines = sample_scanline_medium(medium, probe, poses, settings.backend)
     echo, power = echo_strengths(lines, probe, settings)
     mean_power = None if power is None else over_planes(power, lines)
-    amplitude = interface_amplitude(echo, probe, settings.backend)
+    amplitude = _interfaces(echo, lines, probe, settings)
     intensity = expected_intensity(amplitude, mean_power, probe, settings.backend)
     noise = noise_power(settings.noise_db, intensity)
     return magnitude(intensity if noise is None else intensity + noise)
@@ -185,6 +186,16 @@ def echo_strengths(
     reach = two_way_transmission(lines.impedance) * loss.cumprod(dim=-1) ** 2
     density = (lines.backscatter[..., :-1] ** 2 + lines.backscatter[..., 1:] ** 2) / 2
     return summed, density * reach**2
+
+
+def _interfaces(
+    echo: Float[Tensor, "B S N"], lines: ScanlineMedium, probe: Probe, settings: RenderSettings
+) -> Float[Tensor, "B S N"]:
+    """Interface echoes through pulse and beam, and the voxels that smear them."""
+    amplitude = interface_amplitude(echo, probe, settings.backend)
+    if settings.propagation == "published":
+        return amplitude
+    return unresolved(amplitude, lines.voxel_mm, settings.boundary_voxels, probe)
 
 
 def over_planes(values: Float[Tensor, "B E S N"], lines: ScanlineMedium) -> Float[Tensor, "B S N"]:

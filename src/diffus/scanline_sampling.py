@@ -23,13 +23,14 @@ class ScanlineMedium(NamedTuple):
     """The medium at the N + 1 nodes of each scanline, node k at depth ``k depth_mm / N``.
 
     Shapes are (B, E, S, N + 1): poses, elevation planes, scanlines, nodes. ``elevation_weights`` (E,) add up
-    to one.
+    to one. ``voxel_mm`` (B, S) is the length of a voxel along each scanline.
     """
 
     impedance: Float[Tensor, "B E S nodes"]
     attenuation: Float[Tensor, "B E S nodes"]
     backscatter: Float[Tensor, "B E S nodes"]
     elevation_weights: Float[Tensor, " E"]
+    voxel_mm: Float[Tensor, "B S"]
 
 
 def sample_scanline_medium(
@@ -55,18 +56,19 @@ def sample_scanline_medium(
     nodes = _scanline_nodes(medium, probe, world_from_probe)
     _require_overlap(nodes, medium)
     _, weights = elevation_planes(probe, nodes.depths)
+    weights, voxel_mm = weights.to(medium.channels), (1 / nodes.directions.norm(dim=-1)).to(medium.channels)
     chosen = resolve_backend(backend, medium.impedance)
     if chosen == "torch":
         index = _node_index(nodes, medium.channels)
         values = sample_trilinear(medium.channels, index)
         fade = (1 - _voxels_outside(index, medium.shape)).clamp_min(0).prod(dim=-1)
-        return ScanlineMedium(values[..., 0], values[..., 1], values[..., 2] * fade, weights.to(values))
+        return ScanlineMedium(values[..., 0], values[..., 1], values[..., 2] * fade, weights, voxel_mm)
     if chosen == "numba":
         from diffus.numba_sampling import sample_lines
     else:
         from diffus.triton_sampling import sample_lines
     values = sample_lines(medium.channels, *nodes)
-    return ScanlineMedium(values[0], values[1], values[2], weights.to(values))
+    return ScanlineMedium(values[0], values[1], values[2], weights, voxel_mm)
 
 
 def elevation_planes(

@@ -25,6 +25,7 @@ _RANGES = {
     "face_reflection": (-0.999, 0.999),
     "specular_angle_deg": (1.0, 89.0),
     "scatterers_per_mm3": (1e-3, 1e4),
+    "boundary_voxels": (0.0, 10.0),
     "attenuation_exponent": (0.5, 2.5),
     "noise_db": (-240.0, 0.0),
     "speckle_reduction": (0.0, 1.0),
@@ -55,6 +56,9 @@ class RenderSettings:
             it, between -1 and 1; makes reverberation between the face and a strong reflector.
         specular_angle_deg: tilt at which the echo of an interface has fallen to half its amplitude; None for
             echoes that do not fall off. See `diffus.imaging.specular`.
+        boundary_voxels: how many voxels the medium smears a boundary over that is sharp in the tissue; 0 for
+            a medium that resolves its boundaries, above 1 for one whose image was blurrier than its grid. See
+            `diffus.imaging.formation.unresolved`.
         attenuation_exponent: attenuation grows as frequency to this power.
         noise_db: electronic noise in the received signal, mean power in dB below the echo of a perfect plane
             reflector; None for a receiver without noise. It limits how deep one sees.
@@ -79,10 +83,11 @@ class RenderSettings:
     backend: str = "auto"
     face_reflection: Scalar = 0.0
     specular_angle_deg: Scalar | None = 30.0
+    boundary_voxels: Scalar = 1.0
     attenuation_exponent: Scalar = 1.0
-    noise_db: Scalar | None = -120.0
+    noise_db: Scalar | None = -130.0
     speckle_reduction: Scalar = 0.0
-    gain_db: Scalar = 12.0
+    gain_db: Scalar = 0.0
     tgc_db_per_cm: Scalar | None = None
     tgc_curve_db: Curve | None = None
     dynamic_range_db: Scalar = 60.0

@@ -7,7 +7,7 @@ were found, and in soft tissue the contrast of B-mode comes mainly from it. The 
 CSF black, cortex darker than white matter, bone and dura bright.
 
 Backscatter is the amplitude of the expected speckle envelope of a uniform medium, in units of the echo of a
-perfect plane reflector (0.005 is -46 dB), before attenuation and gain.
+perfect plane reflector (0.0035 is -49 dB), before attenuation and gain.
 """
 
 from __future__ import annotations
@@ -60,32 +60,32 @@ def _row(name: str, *values: float, source: str) -> Tissue:
 
 
 _ROWS = (
-    _row("grey_matter", 1045, 1500, 0.67, 0.0045, source=LABUDA),
-    _row("white_matter", 1041, 1552.5, 1.21, 0.0080, source=LABUDA),
-    _row("brain", 1046, 1546.3, 0.59, 0.0065, source=ITRUSST + ", given there as f^1.2"),
-    _row("csf", 1007, 1504.5, 0.009, 0.00005, source=ITIS_ATTENUATION),
-    _row("blood", 1050, 1578.2, 0.199, 0.0005, source=ITIS_ATTENUATION),
-    _row("dura", 1174, 1500, 1.164, 0.030, source=ITIS_ATTENUATION),
+    _row("grey_matter", 1045, 1500, 0.67, 0.0015, source=LABUDA),
+    _row("white_matter", 1041, 1552.5, 1.21, 0.0035, source=LABUDA),
+    _row("brain", 1046, 1546.3, 0.59, 0.0028, source=ITRUSST + ", given there as f^1.2"),
+    _row("csf", 1007, 1504.5, 0.009, 0.00003, source=ITIS_ATTENUATION),
+    _row("blood", 1050, 1578.2, 0.199, 0.0003, source=ITIS_ATTENUATION),
+    _row("dura", 1174, 1500, 1.164, 0.02, source=ITIS_ATTENUATION),
     _row("cortical_bone", 1908, 2813.7, 4.74, 0.060, source=ITIS_ATTENUATION),
     _row("cancellous_bone", 1178, 2117.5, 3.55, 0.050, source=ITIS_ATTENUATION),
-    _row("skin", 1109, 1624, 1.838, 0.025, source=ITIS_ATTENUATION),
-    _row("fat", 911, 1440.2, 0.357, 0.006, source=ITIS_ATTENUATION),
-    _row("muscle", 1090, 1588.4, 0.583, 0.009, source=ITIS_ATTENUATION),
-    _row("liver", 1079, 1585.7, 0.601, 0.010, source=ITIS_ATTENUATION),
-    _row("kidney", 1066, 1554.3, 0.240, 0.006, source=ITIS_ATTENUATION),
+    _row("skin", 1109, 1624, 1.838, 0.012, source=ITIS_ATTENUATION),
+    _row("fat", 911, 1440.2, 0.357, 0.003, source=ITIS_ATTENUATION),
+    _row("muscle", 1090, 1588.4, 0.583, 0.004, source=ITIS_ATTENUATION),
+    _row("liver", 1079, 1585.7, 0.601, 0.0045, source=ITIS_ATTENUATION),
+    _row("kidney", 1066, 1554.3, 0.240, 0.003, source=ITIS_ATTENUATION),
     _row("lung", 394, 949.3, 20.1, 0.060, source=ITIS_ATTENUATION + ", inflated lung"),
     _row("water", 994, 1482.3, 0.0022, 0.00002, source=ITIS_ATTENUATION + ", at 1 MHz; it grows as f^2"),
     # Classical absorption of air, 1.6 dB/cm at 1 MHz growing as f^2 (ISO 9613-1), at 5 MHz and per MHz.
     _row("air", 1.2, 343, 8.0, 0.0, source="attenuation: ISO 9613-1 classical absorption, at 5 MHz"),
     # Tissue that takes up contrast or is bright on FLAIR: acoustically like brain, but more echogenic.
-    _row("enhancing", 1046, 1546.3, 0.59, 0.022, source=ITRUSST + ", mean brain"),
-    _row("lesion", 1046, 1546.3, 0.59, 0.014, source=ITRUSST + ", mean brain"),
+    _row("enhancing", 1046, 1546.3, 0.59, 0.01, source=ITRUSST + ", mean brain"),
+    _row("lesion", 1046, 1546.3, 0.59, 0.0065, source=ITRUSST + ", mean brain"),
 )
 
 TISSUES: dict[str, Tissue] = {row.name: row for row in _ROWS}
 """The table by name."""
 
-SULCUS_BACKSCATTER = 0.045
+SULCUS_BACKSCATTER = 0.03
 """Backscatter of a voxel half CSF, half grey matter: the pia-arachnoid and vessels of a sulcus.
 
 A sulcus is narrower than an MRI voxel; the product of both fractions stands for it. A calibration parameter.

@@ -27,7 +27,7 @@ def sloping(lateral_deg: float, elevation_deg: float = 0.0) -> Tensor:
     x = 0.7 * torch.arange(9, dtype=torch.float64)[:, None]
     y = STEPS.planes_mm[:, :1, None]  # pyright: ignore
     lateral, elevation = math.tan(math.radians(lateral_deg)), math.tan(math.radians(elevation_deg))
-    return (1.6 + 0.002 * (z + lateral * x + elevation * y))[None]
+    return (1.6 + 0.2 * (z + lateral * x + elevation * y))[None]
 
 
 @pytest.mark.parametrize(("lateral", "elevation"), [(30.0, 0.0), (0.0, -30.0), (-30.0, 0.0)])
@@ -50,7 +50,7 @@ def test_lines_that_lean_see_the_tilt_from_their_own_beam() -> None:
         0.5 * torch.arange(21, dtype=torch.float64),
         0.7 * torch.arange(9, dtype=torch.float64)[:, None],
     )
-    impedance = (1.6 + 0.002 * (depth + start * math.sin(angle)))[None, None]
+    impedance = (1.6 + 0.2 * (depth + start * math.sin(angle)))[None, None]
     lines = torch.full((21,), 0.7 * math.cos(angle), dtype=torch.float64)
     steps = NodeSteps(STEPS.depth_mm, lines, None, torch.tensor(math.tan(angle), dtype=torch.float64))
     shares = fall_off(impedance, steps, 30.0, wraps=False)

@@ -50,6 +50,11 @@ def blur_depth(
     return F.conv1d(flat, kernel, padding=radius).reshape(batch, lines, samples)
 
 
+def peak_area(sigma_samples: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """Sum of the taps of `blur_depth` with unit ``"peak"``: how many samples in a row add up in one."""
+    return _both_sides(sigma_samples[None], _radius(sigma_samples, 10_000)).sum()
+
+
 def blur_scanlines(
     image: Float[Tensor, "B S N"],
     sigma_scanlines: Float[Tensor, " N"],

@@ -10,11 +10,11 @@ from jaxtyping import Complex, Float, Float64
 from torch import Tensor
 
 from diffus.imaging.beam import axial_sigma_mm, lateral_sigma_mm
-from diffus.imaging.blur import blur_depth, blur_scanlines, blur_sheared
+from diffus.imaging.blur import blur_depth, blur_scanlines, blur_sheared, peak_area
 from diffus.imaging.gain import SILENCE
 from diffus.imaging.point_spread import leaning
 from diffus.probe import Probe
-from diffus.scalars import as_double, as_scalar, number
+from diffus.scalars import Scalar, as_double, as_scalar, number
 
 LOG = logging.getLogger(__name__)
 _LEAST_SIGMA_SAMPLES = 0.5
@@ -59,6 +59,32 @@ def interface_amplitude(
         backend: see `blur.blur_depth`.
     """
     return _spread(echoes, probe, "peak", 1.0, backend)
+
+
+def unresolved(
+    amplitude: Float[Tensor, "B S N"],
+    voxel_mm: Float[Tensor, "B S"],
+    boundary_voxels: Scalar,
+    probe: Probe,
+) -> Float[Tensor, "B S N"]:
+    """What interfaces echo that are sharp in the tissue and smeared over voxels in the medium.
+
+    A step of impedance that a grid shows as a ramp of w mm echoes, within a pulse p mm long, p / w of what it
+    should: logarithms of impedance add, and half their difference is the area hyperbolic tangent of the
+    reflection. So an echo a becomes ``tanh(g artanh(a))``, g = w / p, and nothing changes where the pulse is
+    longer than a voxel. Soft tissue comes out within 3 %, bone and gas up to 3 dB too strong.
+
+    Args:
+        amplitude: of the interfaces, from `interface_amplitude`.
+        voxel_mm: length of a voxel along each scanline.
+        boundary_voxels: how many voxels a sharp boundary is smeared over.
+        probe: gives the length of the pulse.
+    """
+    axial, _ = sigma_steps(probe, amplitude)
+    pulse_mm = peak_area(axial) * as_scalar(probe.sample_spacing_mm, amplitude)
+    gain = (as_scalar(boundary_voxels, amplitude) * voxel_mm / pulse_mm).clamp_min(1)[..., None]
+    limit = 1 - 1e-6
+    return torch.tanh(gain * torch.atanh(amplitude.clamp(-limit, limit)))
 
 
 def expected_intensity(

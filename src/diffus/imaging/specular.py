@@ -19,8 +19,8 @@ from torch import Tensor
 from diffus.propagation.reflection import reflection
 from diffus.scalars import Scalar, as_scalar
 
-_FLAT = 1e-12
-"""Squared gradient, in MRayl^2/mm^2, added where there is no interface, so that its tilt is 0 and not 0/0."""
+_FLAT = 1e-8
+"""Squared gradient, in MRayl^2/mm^2, below which there is no interface to have a tilt: -90 dB over 1 mm."""
 
 
 class NodeSteps(NamedTuple):
