@@ -89,7 +89,8 @@ def case24() -> None:
     fan_slice(real, probe, at, ax=axes[2], margin_mm=4.0, title="real ultrasound", outline=False)
     for position, contrasts in enumerate((("cet1",), ("flair",), ("cet1", "flair")), start=3):
         medium = Medium.from_mri({c: volumes[c] for c in contrasts}, mask=mask)
-        frame = diffus.render(medium, probe, at)
+        # Images of 1 mm, resampled at 0.5 mm.
+        frame = diffus.render(medium, probe, at, RenderSettings(boundary_voxels=2.5))
         title = "rendered from " + " and ".join(c.upper() for c in contrasts)
         plot.bmode(frame, ax=axes[position], decibel_bar=False, title=title)
     plot.save_figure(figure, PICTURES / "case24.png", dpi=DPI)

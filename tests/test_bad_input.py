@@ -201,6 +201,30 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
         (*ONES, "--settings.dynamic-range-db", "0"),
         r"dynamic_range_db must lie in \[1, 200\]",
     ),
+    "noise above the echo of a mirror": (
+        (*ONES, "--settings.noise-db", "5"),
+        r"noise_db must lie in \[-240, 0\]",
+    ),
+    "grey map that falls": (
+        (*ONES, "--settings.grey-map", "0", "0.6", "0.4"),
+        r"grey_map must rise from knot to knot",
+    ),
+    "one TGC slider": ((*ONES, "--settings.tgc-curve-db", "3"), r"tgc_curve_db: expected shape \(K,\)"),
+    "text for a slider": ((*ONES, "--settings.tgc-curve-db", "3", "up"), r"tgc-curve-db.*'up'"),
+    "impossible bandwidth": (
+        (*ONES, "--probe-with", "fractional_bandwidth=3"),
+        r"fractional_bandwidth must lie",
+    ),
+    "no focus": ((*ONES, "--probe-with", "focus_mm=0"), r"focus_mm must be a finite number above 0, got 0"),
+    "negative aperture": (
+        (*ONES, "--probe-with", "aperture_mm=-2"),
+        r"aperture_mm must be a finite number above 0",
+    ),
+    "unknown window": ((*ONES, "--probe-with", "apodization=round"), r"apodization 'round'.*'hann'"),
+    "too little memory": (
+        (*ONES, "--probe-with", "depth_mm=15", "--settings.max-memory-mb", "1"),
+        r"max_memory_mb=1 is too little",
+    ),
     "text for a number": ((*ONES, "--settings.gain-db", "loud"), r"gain-db.*'loud'"),
     "unknown option": ((*ONES, "--gain", "3"), r"--gain"),
     "zero pixel": ((*ONES, "--spacing-mm", "0"), r"spacing_mm must be a finite number above 0"),

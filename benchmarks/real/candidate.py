@@ -91,23 +91,18 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 
 FOUND = (
-    "speckle_reduction=0.3",
-    "boundary_voxels=2",
     # SonoWand Invite (RESECT): most of the grey scale lies above what the tissue reaches.
     "RESECT.frequency_mhz=5",
-    "RESECT.fractional_bandwidth=0.4",
-    "RESECT.aperture_mm=7",
+    "RESECT.fractional_bandwidth=0.35",
+    "RESECT.aperture_mm=6",
     "RESECT.focus_mm=20",
-    "RESECT.gain_db=-2",
+    "RESECT.gain_db=0",
+    "RESECT.boundary_voxels=0.5",
     "RESECT.dynamic_range_db=80",
     "RESECT.grey_map=(0, 0.05, 0.11, 0.17, 0.24, 0.32, 0.5, 1)",
-    # BK 5000 (ReMIND).
-    "ReMIND.frequency_mhz=6",
+    # BK 5000 (ReMIND): our defaults, with a longer pulse.
     "ReMIND.fractional_bandwidth=0.35",
-    "ReMIND.aperture_mm=8",
-    "ReMIND.focus_mm=25",
-    "ReMIND.gain_db=-4",
-    "ReMIND.dynamic_range_db=60",
+    "ReMIND.gain_db=-2",
 )
 
 CALIBRATED = {group: candidate_of(FOUND, group=group) for group in GROUPS}

@@ -2,9 +2,10 @@
 
 Density and speed of sound are those of the IT'IS database; impedance is their product. Attenuation is per MHz
 (linear in frequency) at imaging frequencies. Backscatter has no such table: no measured coefficients of brain
-were found, and in soft tissue the contrast of B-mode comes mainly from it. The values here are therefore
-**calibration parameters** with plausible starting values, chosen by the look of intra-operative ultrasound:
-CSF black, cortex darker than white matter, bone and dura bright.
+were found. The values here are therefore **calibration parameters**, set by the grey levels of real
+intra-operative frames (docs/concepts/against-real.md): CSF black, brain dark and calm, sulci, dura and bone
+bright. Grey and white matter scatter nearly alike: on a real pair (RESECT Case 24) more contrast between
+them made rendered and real frames less alike, whichever of the two was the brighter.
 
 Backscatter is the amplitude of the expected speckle envelope of a uniform medium, in units of the echo of a
 perfect plane reflector (0.0035 is -49 dB), before attenuation and gain.
@@ -60,8 +61,8 @@ def _row(name: str, *values: float, source: str) -> Tissue:
 
 
 _ROWS = (
-    _row("grey_matter", 1045, 1500, 0.67, 0.0015, source=LABUDA),
-    _row("white_matter", 1041, 1552.5, 1.21, 0.0035, source=LABUDA),
+    _row("grey_matter", 1045, 1500, 0.67, 0.0025, source=LABUDA),
+    _row("white_matter", 1041, 1552.5, 1.21, 0.0030, source=LABUDA),
     _row("brain", 1046, 1546.3, 0.59, 0.0028, source=ITRUSST + ", given there as f^1.2"),
     _row("csf", 1007, 1504.5, 0.009, 0.00003, source=ITIS_ATTENUATION),
     _row("blood", 1050, 1578.2, 0.199, 0.0003, source=ITIS_ATTENUATION),

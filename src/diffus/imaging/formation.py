@@ -70,9 +70,11 @@ def unresolved(
     """What interfaces echo that are sharp in the tissue and smeared over voxels in the medium.
 
     A step of impedance that a grid shows as a ramp of w mm echoes, within a pulse p mm long, p / w of what it
-    should: logarithms of impedance add, and half their difference is the area hyperbolic tangent of the
-    reflection. So an echo a becomes ``tanh(g artanh(a))``, g = w / p, and nothing changes where the pulse is
-    longer than a voxel. Soft tissue comes out within 3 %, bone and gas up to 3 dB too strong.
+    should, all along the ramp: its energy is p / w of that of the step. Nobody knows where in the ramp the
+    step lies; the mean intensity over all places has the step's energy, spread over the ramp. So an echo a
+    becomes ``tanh(g artanh(a))`` with ``g^2 = w / (sqrt(2) p)``, where logarithms of impedance add and half
+    their difference is the area hyperbolic tangent of the reflection; soft tissue within 0.1 dB, bone and gas
+    up to 1.7 dB too strong. Nothing changes where the pulse is longer than a voxel.
 
     Args:
         amplitude: of the interfaces, from `interface_amplitude`.
@@ -82,7 +84,8 @@ def unresolved(
     """
     axial, _ = sigma_steps(probe, amplitude)
     pulse_mm = peak_area(axial) * as_scalar(probe.sample_spacing_mm, amplitude)
-    gain = (as_scalar(boundary_voxels, amplitude) * voxel_mm / pulse_mm).clamp_min(1)[..., None]
+    ramp_mm = as_scalar(boundary_voxels, amplitude) * voxel_mm
+    gain = torch.sqrt((ramp_mm / (math.sqrt(2) * pulse_mm)).clamp_min(1))[..., None]
     limit = 1 - 1e-6
     return torch.tanh(gain * torch.atanh(amplitude.clamp(-limit, limit)))
 
