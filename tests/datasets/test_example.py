@@ -50,7 +50,10 @@ def test_ventricles_are_black_and_sulci_bright_in_the_picture(brain: diffus.Tiss
     backscatter = medium.volume("backscatter")
     ventricle = backscatter.sample(torch.tensor([(-8.0, 5.0, 15.0)]))
     white = backscatter.sample(torch.tensor([(-28.0, -25.0, 30.0)]))
-    assert float(ventricle) < float(white) / 8  # 18 dB
+    # Before gain and TGC black lies at -60 dB by default: fluid is black, brain is not.
+    black = 10 ** (-float(diffus.RenderSettings().dynamic_range_db) / 20)
+    assert float(ventricle) < 0.6 * black
+    assert float(white) > 2.5 * black
     mixed = (brain.fractions["csf"].data - 0.5).abs() + (
         brain.fractions["grey_matter"].data - 0.5
     ).abs() < 0.1

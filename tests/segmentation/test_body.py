@@ -58,7 +58,7 @@ def test_bone_and_gas_are_bright_with_a_shadow_behind(inside: float) -> None:
         Medium.from_ct(Volume(torch.cat([values, values[:1] * 0 - 50]), affine)),
         PROBES["linear"].with_options(n_scanlines=33, n_samples=192, width_mm=40.0),
         IDENTITY,
-        RenderSettings(propagation="primary", tgc_db_per_cm=6.0),
+        RenderSettings(propagation="primary", tgc_db_per_cm=6.0, gain_db=20.0),
     ).scanlines[0]
     depth = slice(140, 180)
     assert float(shown[16, 55:75].max()) > float(shown[3, 55:75].max()) + 0.2
