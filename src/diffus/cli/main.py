@@ -16,18 +16,25 @@ from rich.logging import RichHandler
 import diffus
 from diffus.cli.demo import Demo
 from diffus.cli.info import Info
+from diffus.cli.register import Register
 from diffus.cli.render import Render
 from diffus.cli.scalars import REGISTRY
 from diffus.cli.sector import FindSector
 
-COMMANDS: dict[str, type] = {"demo": Demo, "info": Info, "render": Render, "sector": FindSector}
-"""Command classes by name; each has ``run()``."""
+COMMANDS: dict[str, type] = {
+    "demo": Demo,
+    "info": Info,
+    "render": Render,
+    "sector": FindSector,
+    "register": Register,
+}
+"""Command classes by name; each has ``run()``, which may return an exit status."""
 
 DESCRIPTION = "Differentiable B-mode ultrasound rendered from MRI, CT and label maps."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 0, or 2 after a refusal in one line.
+    """Run a command and return its exit status: 0, 2 after a refusal in one line, or what the command says.
 
     Args:
         arguments: as given in the shell, without the program's name; by default those of this process.
@@ -40,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         command = _parse(given)
-        command.run()  # pyright: ignore[reportAttributeAccessIssue]
+        status = command.run()  # pyright: ignore[reportAttributeAccessIssue]
     except _UsageError as error:
         errors.print(f"diffus: {error}", markup=False)
         return 2
@@ -50,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         errors.print("diffus: stopped")
         return 130
-    return 0
+    return status or 0
 
 
 class _UsageError(Exception):
