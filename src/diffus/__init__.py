@@ -4,8 +4,7 @@ The way of the data: `Volume` -> `Medium` -> `render` with a probe and a pose ->
 """
 
 import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diffus import datasets, pose, propagation
 from diffus.auxiliary import AuxiliaryMaps, auxiliary_maps
@@ -22,7 +21,8 @@ from diffus.tissues import TISSUES, Tissue
 from diffus.volume import Volume
 
 if TYPE_CHECKING:
-    from diffus import imaging, io, plot, segmentation, similarity
+    from diffus import imaging, io, plot, registration, segmentation, similarity
+    from diffus.registration import register
 
 __version__ = "0.1.0"
 
@@ -52,16 +52,20 @@ __all__ = [
     "preset",
     "propagation",
     "receive",
+    "register",
+    "registration",
     "render",
     "segmentation",
     "similarity",
 ]
 
-_ON_DEMAND = {"imaging", "io", "plot", "segmentation", "similarity"}
+_ON_DEMAND = {"imaging", "io", "plot", "registration", "segmentation", "similarity"}
 """Rooms whose own imports (matplotlib, SimpleITK) take time that not every script needs."""
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _ON_DEMAND:
         return importlib.import_module(f"diffus.{name}")
+    if name == "register":
+        return importlib.import_module("diffus.registration").register
     raise AttributeError(f"module 'diffus' has no attribute {name!r}")

@@ -18,8 +18,8 @@ PROBE_KINDS: dict[str, type[Probe]] = {
 """Probe classes by the name used in files."""
 
 PRESETS: dict[str, Callable[[], Probe]] = {
-    # Small-footprint convex arrays used through a craniotomy: 5-8 MHz, about 20 mm radius, 60-70 degrees. Aperture,
-    # window and bandwidth by the size of the grain in real frames (docs/concepts/against-real.md).
+    # Small-footprint convex arrays used through a craniotomy: 5-8 MHz, about 20 mm radius, 60-70 degrees.
+    # Aperture, window and bandwidth by the size of the grain in real frames (docs/concepts/against-real.md).
     "craniotomy": lambda: ConvexProbe(
         radius_mm=20.0,
         field_of_view_deg=65.0,

@@ -1,0 +1,212 @@
+"""Brain shift: a free-form deformation between a 3D ultrasound volume and a medium made from MRI.
+
+After a rigid or affine transform A, points of the ultrasound go to ``A (x + u(x))``, u a cubic B-spline
+(`diffus.bspline`). The medium is carried into the ultrasound's world by it and rendered there;
+the score of the frames, less the bending energy, is descended over all control points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from diffus.bspline import BSplineDisplacement, LatticeOnGrid
+from diffus.checks import require_in_range
+from diffus.medium import Medium
+from diffus.registration.rendered_sweep import LOCAL, RENDERING
+from diffus.registration.virtual_sweep import VirtualSweep
+from diffus.registration.warped_medium import WarpedSweep, WarpGrid
+from diffus.settings import RenderSettings
+from diffus.similarity import Similarity
+from diffus.volume import Volume
+
+_Score = Callable[[Float64[Tensor, "I J K 3"]], Tensor]
+_LEAST_VOLUME = 0.3
+"""Share of its volume to which tissue may shrink before a penalty holds it."""
+_FOLDING = 10.0
+"""Weight of that penalty."""
+_GAIN = 100.0
+"""As in `diffus.registration.rigid_search`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeformableSettings:
+    """How a deformation is found.
+
+    Args:
+        spacings_mm: of the control points, from coarse to fine; each lattice starts from the one before.
+        bending: weight of the bending energy against the score; larger is stiffer. The energy, in 1/mm^2, is
+            times the square of 10 mm.
+        grid_mm: spacing of the grid that the carried medium lies on.
+        n_steps: of each descent, at most.
+        similarity: of (B, P, S, N) frames.
+        rendering: of the renderer.
+
+    Raises:
+        ValueError: for a number that cannot be.
+    """
+
+    spacings_mm: tuple[float, ...] = (20.0, 12.0)
+    bending: float = 0.02
+    grid_mm: float = 0.8
+    n_steps: int = 30
+    similarity: Similarity = LOCAL
+    rendering: RenderSettings = RENDERING
+
+    def __post_init__(self) -> None:
+        if not self.spacings_mm:
+            raise ValueError("DeformableSettings: spacings_mm is empty, expected one spacing in mm or more")
+        spacings = {f"spacings_mm[{n}]": value for n, value in enumerate(self.spacings_mm)}
+        require_in_range("DeformableSettings", 2, 1_000, **spacings)
+        require_in_range("DeformableSettings", 0, 1e6, bending=self.bending)
+        require_in_range("DeformableSettings", 0.1, 10, grid_mm=self.grid_mm)
+        require_in_range("DeformableSettings", 1, 100_000, n_steps=self.n_steps)
+
+
+@dataclass(frozen=True, eq=False)
+class DeformableRegistration:
+    """What a deformable registration found.
+
+    Args:
+        mri_from_ultrasound: the rigid or affine part A, (4, 4).
+        displacement: u, in the world of the ultrasound.
+        score: of the frames with it, without the bending energy.
+        initial_score: without it.
+        least_volume: smallest determinant of the derivative of ``x + u(x)`` around the frames.
+        scores: at each evaluation, in order.
+    """
+
+    mri_from_ultrasound: Float64[Tensor, "4 4"]
+    displacement: BSplineDisplacement
+    score: float
+    initial_score: float
+    least_volume: float
+    scores: tuple[float, ...] = field(repr=False)
+
+    @property
+    def folds(self) -> bool:
+        """Whether the deformation turns tissue inside out anywhere around the frames."""
+        return self.least_volume <= 0
+
+    def transform_points(self, points_mm: Float[Tensor, "*points 3"]) -> Float64[Tensor, "*points 3"]:
+        """World points of the ultrasound, in the world of the MRI."""
+        points = points_mm.double()
+        moved = points + self.displacement.at(points)
+        return moved @ self.mri_from_ultrasound[:3, :3].T + self.mri_from_ultrasound[:3, 3]
+
+    def displacement_field(self, ultrasound: Volume) -> Float64[Tensor, "I J K 3"]:
+        """How far each voxel's point moves on its way to the MRI, in mm, world axes.
+
+        Args:
+            ultrasound: gives the grid; `diffus.io.transforms.save_displacement_field` writes the field.
+        """
+        axes = [torch.arange(size, dtype=torch.float64) for size in ultrasound.shape]
+        index = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+        affine = ultrasound.world_from_voxel
+        points = index @ affine[:3, :3].T + affine[:3, 3]
+        return self.transform_points(points) - points
+
+
+def register_deformable(
+    sweep: VirtualSweep,
+    medium: Medium,
+    mri_from_ultrasound: Float64[Tensor, "4 4"] | None = None,
+    settings: DeformableSettings | None = None,
+) -> DeformableRegistration:
+    """Refine a rigid or affine transform by a free-form displacement.
+
+    Args:
+        sweep: frames of the ultrasound (`VolumeRegistration.sweep`).
+        medium: made from the MRI, on its grid.
+        mri_from_ultrasound: the transform to refine; the identity by default.
+        settings: how.
+    """
+    settings = settings or DeformableSettings()
+    start = torch.eye(4, dtype=torch.float64) if mri_from_ultrasound is None else mri_from_ultrasound.double()
+    grid = WarpGrid.around(sweep, settings.grid_mm)
+    points = grid.points_mm()
+    scored = WarpedSweep(sweep, medium, grid, settings.similarity, settings.rendering)
+
+    def score_of(displacements: Float64[Tensor, "I J K 3"]) -> Tensor:
+        return scored((points + displacements) @ start[:3, :3].T + start[:3, 3]).double()
+
+    with torch.no_grad():
+        initial = float(score_of(torch.zeros_like(points)))
+    history: list[float] = []
+    spline = None
+    for spacing in settings.spacings_mm:
+        lattice = BSplineDisplacement.at_rest(grid.world_from_voxel, grid.shape, spacing)
+        if spline is not None:
+            lattice = _refined(spline, lattice, grid)
+        spline = _descend(lattice, grid, score_of, settings, history)
+    assert spline is not None
+    with torch.no_grad():
+        on_grid = LatticeOnGrid(spline, grid.world_from_voxel, grid.shape)
+        score = float(score_of(on_grid.displacements(spline.coefficients)))
+        least = float(on_grid.jacobian_determinants(spline.coefficients).min())
+    return DeformableRegistration(start, spline, score, initial, least, tuple(history))
+
+
+def _descend(
+    start: BSplineDisplacement,
+    grid: WarpGrid,
+    score_of: _Score,
+    settings: DeformableSettings,
+    history: list[float],
+) -> BSplineDisplacement:
+    """L-BFGS over the control points; the best place that does not fold is kept."""
+    on_grid = LatticeOnGrid(start, grid.world_from_voxel, grid.shape)
+    affine, shape = _thinned(grid)
+    thin = LatticeOnGrid(start, affine, shape)
+    flat = start.coefficients.flatten().clone().requires_grad_()  # L-BFGS needs it contiguous
+    descent = torch.optim.LBFGS(
+        [flat],
+        max_iter=settings.n_steps,
+        max_eval=round(1.5 * settings.n_steps),
+        tolerance_change=1e-4,
+        tolerance_grad=1e-4,
+        line_search_fn="strong_wolfe",
+    )
+    best, at = torch.inf, start.coefficients
+
+    def closure() -> Tensor:
+        nonlocal best, at
+        descent.zero_grad()
+        free = flat.view(start.coefficients.shape)
+        score = score_of(on_grid.displacements(free))
+        volume = thin.jacobian_determinants(free)
+        shrunk = (_LEAST_VOLUME - volume).clamp_min(0).square().mean()
+        loss = _GAIN * (settings.bending * 100 * thin.bending_energy(free) + _FOLDING * shrunk - score)
+        loss.backward()
+        history.append(float(score.detach()))
+        if float(loss.detach()) < best and float(volume.detach().min()) > 0:
+            best, at = float(loss.detach()), free.detach().clone()
+        return loss
+
+    descent.step(closure)
+    return start.with_coefficients(at)
+
+
+def _thinned(grid: WarpGrid, step: int = 4) -> tuple[Float64[Tensor, "4 4"], tuple[int, int, int]]:
+    """Every so many points of the grid along each axis: splines are smooth on its scale."""
+    affine = grid.world_from_voxel.clone()
+    affine[:3, :3] *= step
+    i, j, k = ((size + step - 1) // step for size in grid.shape)
+    return affine, (i, j, k)
+
+
+def _refined(
+    coarse: BSplineDisplacement, lattice: BSplineDisplacement, grid: WarpGrid
+) -> BSplineDisplacement:
+    """The displacement of a coarse lattice on a finer one, by least squares along each axis in turn."""
+    affine, shape = _thinned(grid, 2)
+    field = LatticeOnGrid(coarse, affine, shape).displacements(coarse.coefficients)
+    bases = LatticeOnGrid(lattice, affine, shape).bases(0)
+    inverses = [torch.linalg.pinv(basis, rtol=1e-6) for basis in bases]
+    field = torch.einsum("ai,ijkd->ajkd", inverses[0], field)
+    field = torch.einsum("bj,ajkd->abkd", inverses[1], field)
+    return lattice.with_coefficients(torch.einsum("ck,abkd->abcd", inverses[2], field))

@@ -1,0 +1,215 @@
+"""The way from an initial pose to the best one: a survey around it, then descents, coarse to fine, pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from diffus.medium import Medium
+from diffus.probe import Probe
+from diffus.registration.descent import descend
+from diffus.registration.motion import pivot_of, sector_points
+from diffus.registration.objective import Objective
+from diffus.registration.options import SearchOptions
+from diffus.registration.priors import Prior
+from diffus.registration.stages import Stage
+from diffus.registration.starts import best_apart, starts_around
+from diffus.settings import RenderSettings
+
+_AT_ONCE = 64
+"""Frames rendered together, which bounds the memory."""
+APART_MM = 2.0
+"""Two starts of the survey that show the same points nearer together than this count as one."""
+SAME_MM = 0.5
+"""Two descents that end nearer together than this have met."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of what is done, how much of it is, and how much there is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What is registered: F fixed frames of one probe, where they lie in the sweep, and what to render.
+
+    Args:
+        fixed: display values in [0, 1] on the scanlines.
+        weights: what to compare, in [0, 1].
+        medium: what is rendered.
+        probe: of all frames.
+        sweep_from_probe: pose of each frame in the sweep; the identity for one frame.
+        settings: how frames are rendered.
+    """
+
+    fixed: Float[Tensor, "F S N"]
+    weights: Float[Tensor, "F S N"]
+    medium: Medium
+    probe: Probe
+    sweep_from_probe: Float64[Tensor, "F 4 4"]
+    settings: RenderSettings
+
+    def points(self) -> Float64[Tensor, "P 3"]:
+        """Points spread over all sectors, in the frame of the sweep."""
+        in_probe = sector_points(self.probe)
+        turned = in_probe @ self.sweep_from_probe[:, :3, :3].mT + self.sweep_from_probe[:, None, :3, 3]
+        return turned.flatten(0, 1)
+
+    def objective(self, stage: Stage, which: Tensor | None = None) -> Objective:
+        """What poses are judged by in a stage, by all frames or some."""
+        some = slice(None) if which is None else which
+        return Objective(
+            self.fixed[some],
+            self.weights[some],
+            self.medium,
+            self.probe,
+            self.sweep_from_probe[some],
+            self.settings,
+            stage,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search found.
+
+    Args:
+        pose: the best, ``world_from_sweep``.
+        starts: where the descents began.
+        ends: where each was when it ended or was given up.
+        scores: correlation of each there.
+        rivals: poses of the last two stages that end elsewhere, with the logarithm of their energy over the
+            least one of that stage.
+        trajectory: poses on the way of the best one, from its start.
+        trajectory_scores: correlation of each, in its own stage.
+        objective: of the last stage.
+        rendered: frames rendered in all, and their cells.
+    """
+
+    pose: Float64[Tensor, "4 4"]
+    starts: Float64[Tensor, "K 4 4"]
+    ends: Float64[Tensor, "K 4 4"]
+    scores: Float64[Tensor, " K"]
+    rivals: list[tuple[Float64[Tensor, "4 4"], float]]
+    trajectory: Float64[Tensor, "T 4 4"]
+    trajectory_scores: Float64[Tensor, " T"]
+    objective: Objective
+    rendered: tuple[int, int]
+
+
+def search(
+    target: Target,
+    initial: Float64[Tensor, "4 4"],
+    options: SearchOptions,
+    priors: Sequence[Prior] = (),
+    progress: Progress | None = None,
+) -> Found:
+    """Survey, descend, prune, and descend again more finely.
+
+    Args:
+        target: what is registered.
+        initial: where to look, ``world_from_sweep``.
+        options: how.
+        priors: what is known beforehand of ``world_from_sweep``.
+        progress: told of each stage.
+    """
+    generator = torch.Generator().manual_seed(options.seed)
+    points = target.points()
+    pivot = pivot_of(points)
+    costs = _Costs()
+    starts = _survey(target, initial, options, pivot, points, generator, costs, progress)
+    ends, scores = starts.clone(), torch.full((len(starts),), -1.0, dtype=torch.float64)
+    trails = [[(start, float("nan"))] for start in starts]
+    alive, poses = torch.arange(len(starts)), starts
+    rivals: list[tuple[Tensor, float]] = []
+    objective = None
+    for number, stage in enumerate(options.stages):
+        if progress is not None:
+            progress(f"stage {number + 1} of {len(options.stages)}", number, len(options.stages))
+        last = number == len(options.stages) - 1
+        frames = _frames(target, options.frames_at_once * (4 if last else 1), generator)
+        objective = target.objective(stage, frames)
+        path = descend(objective, poses, pivot, priors)
+        ends[alive], scores[alive] = path.poses, 1 - path.energy / 2
+        for after, energy in path.trail:
+            for place, which in enumerate(alive.tolist()):
+                trails[which].append((after[place], 1 - float(energy[place]) / 2))
+        kept = best_apart(path.poses, path.energy, 1 if last else stage.n_kept, SAME_MM, points)
+        if number >= len(options.stages) - 2:
+            apart = best_apart(path.poses, path.energy, len(alive), APART_MM, points)
+            behind = torch.log(path.energy / path.energy[apart[0]])
+            rivals += [(path.poses[other], float(behind[other])) for other in apart[1:].tolist()]
+        alive, poses = alive[kept], path.poses[kept]
+        if last:
+            path = descend(objective, poses, pivot, priors, central=True)
+            poses = path.poses
+            trails[int(alive[0])] += [(at[0], 1 - float(energy[0]) / 2) for at, energy in path.trail]
+            ends[alive], scores[alive] = poses, 1 - path.energy / 2
+        costs.add(objective)
+    assert objective is not None
+    winner = trails[int(alive[0])]
+    return Found(
+        poses[0],
+        starts,
+        ends,
+        scores,
+        rivals,
+        torch.stack([pose for pose, _ in winner]),
+        torch.tensor([score for _, score in winner], dtype=torch.float64),
+        objective,
+        (costs.frames, costs.cells),
+    )
+
+
+class _Costs:
+    """Frames rendered so far, and their cells."""
+
+    def __init__(self) -> None:
+        self.frames = self.cells = 0
+
+    def add(self, objective: Objective) -> None:
+        self.frames += objective.rendered
+        self.cells += objective.rendered * objective.probe.n_scanlines * objective.probe.n_samples
+
+
+def _survey(
+    target: Target,
+    initial: Float64[Tensor, "4 4"],
+    options: SearchOptions,
+    pivot: Float64[Tensor, "4 4"],
+    points: Float64[Tensor, "P 3"],
+    generator: torch.Generator,
+    costs: _Costs,
+    progress: Progress | None,
+) -> Float64[Tensor, "K 4 4"]:
+    """The most promising poses around the initial one, which is always among them."""
+    candidates = starts_around(
+        initial, options.n_survey, options.reach_mm, options.reach_deg, pivot, options.seed
+    )
+    if len(candidates) == 1:
+        return candidates
+    frames = _frames(target, options.frames_at_once, generator)
+    objective = target.objective(options.survey, frames)
+    count = len(objective.sweep_from_probe)
+    energies = []
+    for part in candidates.split(max(1, _AT_ONCE // count)):
+        if progress is not None:
+            progress("survey", sum(map(len, energies)), len(candidates))
+        energies.append(objective(part).energy)
+    costs.add(objective)
+    energy = torch.cat(energies)
+    best = best_apart(candidates, energy, options.n_starts, APART_MM, points)
+    if options.n_starts > 1 and 0 not in best.tolist():
+        best[-1 if len(best) == options.n_starts else len(best) - 1] = 0
+    return candidates[best]
+
+
+def _frames(target: Target, count: int, generator: torch.Generator) -> Tensor | None:
+    """Numbers of some frames, drawn evenly; None for all."""
+    total = len(target.fixed)
+    if count >= total:
+        return None
+    first = float(torch.rand((), generator=generator, dtype=torch.float64)) * total / count
+    return (first + torch.arange(count, dtype=torch.float64) * total / count).floor().long()
