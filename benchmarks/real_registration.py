@@ -38,8 +38,8 @@ DATA = Path(os.environ.get("DIFFUS_DATA", HERE.parents[1] / "shared" / "data"))
 STARTS, FEWER_STARTS, QUICK_STARTS = 20, 4, 5
 WINDOWS = ((1, 9, 9), (1, 13, 13))
 """Of the coarse and the fine level, in planes, scanlines and samples: about 6 and 5 mm."""
-GRIDS = ((3, 5), (2, 5))
-"""Step in voxels and width in steps of the plain baseline's cubes: 7.5 and 5 mm."""
+GRIDS = ((4, 5), (2, 5))
+"""Step in voxels and width in steps of the plain baseline's cubes: 10 and 5 mm."""
 MEASURES: dict[str, Callable[[tuple[int, int, int]], Similarity]] = {
     "local NCC": lambda window: LocalNCC(window=window),
     "LC2": lambda window: LC2(window=window),
