@@ -115,3 +115,14 @@ def test_mask_is_where_the_image_is(frame: Frame) -> None:
     mask, image = frame.mask(shape=(64, 64)), frame.cartesian(shape=(64, 64))
     assert mask.shape == (64, 64) and image.shape == (1, 64, 64)
     assert bool((image[0][~mask] == 0).all())
+
+
+def test_curves_of_the_settings_come_back_from_file(tmp_path) -> None:
+    curves = {"tgc_curve_db": (0.0, 3.0, -2.0), "grey_map": (0.0, 0.25, 1.0)}
+    settings = RenderSettings(noise_db=-90.0, **curves)
+    saved = render(textured(torch.float32), PROBES["linear"], pose.exp(torch.zeros(6)), settings)
+    loaded = Frame.load(saved.save(tmp_path / "frame.npz"))
+    for name, curve in curves.items():
+        assert getattr(loaded.settings, name).tolist() == list(curve)
+    assert loaded.settings.noise_db == -90.0
+    assert torch.equal(loaded[0].scanlines, saved.scanlines)  # a curve is not one value a pose

@@ -75,8 +75,7 @@ def auxiliary_maps(
     Raises:
         ValueError: as `render`.
     """
-    poses = pose.from_matrix(world_from_probe)
-    poses = poses[None] if poses.ndim == 2 else poses
+    poses = pose.as_batch(world_from_probe)
     lines = sample_scanline_medium(medium, probe, poses, settings.backend)
     loss = layer_loss(lines.attenuation, probe, settings).cumprod(dim=-1) ** 2
     through = two_way_transmission(lines.impedance)

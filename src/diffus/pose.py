@@ -111,6 +111,12 @@ def from_euler(
     return _assemble(rotation, _vector(translation_mm, "translation_mm"))
 
 
+def as_batch(matrix: Any) -> Float64[Tensor, "B 4 4"]:
+    """Take a 4x4, or a batch of them, as a batch of poses; see `from_matrix`."""
+    pose = from_matrix(matrix)
+    return pose[None] if pose.ndim == 2 else pose
+
+
 def from_matrix(matrix: Any) -> Float64[Tensor, "*B 4 4"]:
     """Take a 4x4 as a pose, after checking that it is rigid.
 

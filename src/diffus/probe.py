@@ -150,6 +150,11 @@ class Probe(ABC):
         """Depth of the middle of each image cell."""
         return (torch.arange(self.n_samples, dtype=torch.float64) + 0.5) * as_double(self.sample_spacing_mm)
 
+    def sample_points_mm(self) -> Float64[Tensor, "S N 3"]:
+        """Middle of each image cell, in the probe frame."""
+        lines = self.scanlines()
+        return lines.origins_mm[:, None] + self.sample_depths_mm()[:, None] * lines.directions[:, None]
+
     def field_of_view_mask(
         self, x_mm: Float[Tensor, "*points"], z_mm: Float[Tensor, "*points"]
     ) -> Bool[Tensor, "*points"]:

@@ -61,9 +61,7 @@ def render(
     Raises:
         ValueError: when a pose is not rigid or of another shape, or a fan misses the medium.
     """
-    poses = pose.from_matrix(world_from_probe)
-    if poses.ndim == 2:
-        poses = poses[None]
+    poses = pose.as_batch(world_from_probe)
     warn_if_undersampled(probe)
     scanlines, envelope = _in_parts(medium, probe, poses, settings)
     return Frame(scanlines, envelope, probe, poses, settings)

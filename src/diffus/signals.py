@@ -97,8 +97,7 @@ def receive(
             "speckle='expected' is a mean over phases and has no signal: use settings with speckle='sampled' "
             "or 'none'"
         )
-    poses = pose.from_matrix(world_from_probe)
-    poses = poses[None] if poses.ndim == 2 else poses
+    poses = pose.as_batch(world_from_probe)
     if sampling_rate_mhz is None:
         rate = number(probe.speed_of_sound_m_s / probe.sample_spacing_mm) / 2e3
     else:

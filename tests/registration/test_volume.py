@@ -11,10 +11,10 @@ import pytest
 import torch
 from tests.registration.phantom_sweep import GEOMETRY, POSE, swept, tissue
 
-from diffus import ConvexProbe, Medium, Volume, pose
+from diffus import Medium, Volume, pose
 from diffus.registration.rendered_sweep import LEAST_COVERAGE, RenderedSweep, without_trend
 from diffus.registration.rigid_search import SearchSettings, moved, search
-from diffus.registration.virtual_sweep import SweepSampling, VirtualSweep, frame_points, resolved
+from diffus.registration.virtual_sweep import SweepSampling, VirtualSweep, frame_points
 from diffus.registration.volume import (
     SweepGeometry,
     VolumeRegistration,
@@ -185,14 +185,6 @@ def test_frames_hold_what_the_volume_holds_there() -> None:
     from_side = (math.radians(25) - angle.abs()) * radius
     assert float(from_side[counted].min()) > SMALL.rim_mm - slack
     assert 0.2 < float(counted.double().mean()) < 0.8
-
-
-def test_pulse_is_as_long_as_the_samples_need() -> None:
-    probe = resolved(ConvexProbe(frequency_mhz=7.0, depth_mm=40.0, fractional_bandwidth=0.6), 16, 80)
-    sigma_mm = 0.187 * 1.54 / 7 / float(probe.fractional_bandwidth)
-    assert sigma_mm == pytest.approx(0.5 * 40 / 80)
-    fine = resolved(ConvexProbe(frequency_mhz=7.0, depth_mm=40.0, fractional_bandwidth=0.6), 16, 2000)
-    assert fine.fractional_bandwidth == 0.6
 
 
 def test_search_finds_the_higher_of_two_peaks() -> None:

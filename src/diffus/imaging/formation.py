@@ -12,8 +12,8 @@ from torch import Tensor
 from diffus.imaging.beam import axial_sigma_mm, lateral_sigma_mm
 from diffus.imaging.blur import blur_depth, blur_scanlines, blur_sheared, peak_area
 from diffus.imaging.gain import SILENCE
-from diffus.imaging.point_spread import leaning
-from diffus.probe import Probe
+from diffus.imaging.point_spread import leaning, narrowing
+from diffus.probe import AnyProbe, Probe
 from diffus.scalars import Scalar, as_double, as_scalar, number
 
 LOG = logging.getLogger(__name__)
@@ -28,6 +28,16 @@ def samples_needed(probe: Probe) -> int:
     """Fewest depth samples that resolve the pulse."""
     sigma = number(axial_sigma_mm(probe, torch.zeros((), dtype=torch.float64)))
     return math.ceil(_LEAST_SIGMA_SAMPLES * number(probe.depth_mm) / sigma)
+
+
+def resampled(probe: AnyProbe, n_scanlines: int, n_samples: int) -> AnyProbe:
+    """The probe with other sampling, and a pulse at least as long as its samples need.
+
+    A pulse is as long as its bandwidth is narrow; it is never made shorter.
+    """
+    longer = max(1.0, samples_needed(probe) / n_samples)
+    bandwidth = probe.fractional_bandwidth / longer
+    return probe.with_options(n_scanlines=n_scanlines, n_samples=n_samples, fractional_bandwidth=bandwidth)
 
 
 def warn_if_undersampled(probe: Probe) -> None:
@@ -158,15 +168,9 @@ def _spread(
     if lean is not None:
         return blur_sheared(image, axial, unit, lateral, lean.to(image))
     along = blur_depth(image, axial, unit, backend)
-    return blur_scanlines(along, lateral, probe.wraps, _widening(probe, image), backend)
-
-
-def _widening(probe: Probe, like: Tensor) -> Float[Tensor, " S"] | None:
-    """How much wider each scanline's beam is than the middle one's, where they differ."""
-    cosines = probe.face_cosines()
-    if bool((cosines == cosines[0]).all()):
-        return None
-    return (cosines.max() / cosines).to(like)
+    narrower_by_line = narrowing(probe)
+    widening = None if len(narrower_by_line) == 1 else (1 / narrower_by_line).to(image)
+    return blur_scanlines(along, lateral, probe.wraps, widening, backend)
 
 
 def _anchor_depths_mm(probe: Probe, world_from_probe: Float64[Tensor, "B 4 4"]) -> Float64[Tensor, "B S N"]:
@@ -176,9 +180,7 @@ def _anchor_depths_mm(probe: Probe, world_from_probe: Float64[Tensor, "B 4 4"]) 
     interfaces.
     """
     world_from_probe = world_from_probe.detach()
-    lines, depths = probe.scanlines(), probe.sample_depths_mm().detach()
-    origins, directions = (t.detach().to(world_from_probe) for t in lines)
-    points = origins[:, None] + depths.to(origins)[:, None] * directions[:, None]
+    points = probe.sample_points_mm().detach().to(world_from_probe)
     turn, shift = world_from_probe[:, None, :3, :3], world_from_probe[:, None, None, :3, 3]
     world = points @ turn.mT + shift
     middles = (torch.floor(world / _ANCHOR_MM) + 0.5) * _ANCHOR_MM

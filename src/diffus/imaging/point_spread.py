@@ -74,7 +74,7 @@ class PointSpread(NamedTuple):
             probe.lateral_spacing_mm(depths) / lateral,
             1 / elevation,
             math.pi**1.5 * seen * axial * lateral * elevation,
-            _narrowing(probe).to(device),
+            narrowing(probe).to(device),
             step / axial,
             step,
             as_double(2 / probe.wavelength_mm).to(device),
@@ -144,6 +144,7 @@ def leaning(probe: Probe, device: torch.device | None = None) -> Float64[Tensor,
     return (apart * probe.shear / as_double(probe.sample_spacing_mm)).to(device)
 
 
-def _narrowing(probe: Probe) -> Float64[Tensor, " lines"]:
+def narrowing(probe: Probe) -> Float64[Tensor, " lines"]:
+    """Beam of the widest aperture over that of each scanline, at most 1; (1,) where all share one width."""
     cosines = probe.face_cosines()
     return torch.ones_like(cosines[:1]) if bool((cosines == cosines[0]).all()) else cosines / cosines.max()

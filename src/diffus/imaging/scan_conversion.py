@@ -135,8 +135,7 @@ def to_scanlines(
         ValueError: when the image does not have the shape of the grid.
     """
     _require_grid(image, grid)
-    lines = probe.scanlines()
-    points = lines.origins_mm[:, None] + probe.sample_depths_mm()[:, None] * lines.directions[:, None]
+    points = probe.sample_points_mm()
     column = (points[..., 0] - grid.x_mm) / grid.spacing_mm
     row = (points[..., 2] - grid.z_mm) / grid.spacing_mm
     rows, columns = grid.shape

@@ -7,12 +7,11 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from diffus.registration.rendered_sweep import RenderedSweep
+from diffus.registration.rigid_search import GAIN
 from diffus.registration.warped_medium import WarpedSweep, WarpGrid
 
 _PER_MM = 30.0
 """An entry of the matrix changed by 1 / so many moves points at that distance by a millimetre."""
-_GAIN = 100.0
-"""As in `diffus.registration.rigid_search`."""
 
 
 def descend_affine(
@@ -53,7 +52,7 @@ def descend_affine(
         descent.zero_grad()
         nudged = points + points @ change[:, :3].T / _PER_MM + change[:, 3] + centre_mm
         score = score_of(nudged @ start[:3, :3].T + start[:3, 3]).double()
-        loss = -_GAIN * score
+        loss = -GAIN * score
         loss.backward()
         if float(score.detach()) > best:
             best, at = float(score.detach()), change.detach().clone()

@@ -18,6 +18,7 @@ from diffus.bspline import BSplineDisplacement, LatticeOnGrid
 from diffus.checks import require_in_range
 from diffus.medium import Medium
 from diffus.registration.rendered_sweep import LOCAL, RENDERING
+from diffus.registration.rigid_search import GAIN
 from diffus.registration.virtual_sweep import VirtualSweep
 from diffus.registration.warped_medium import WarpedSweep, WarpGrid
 from diffus.settings import RenderSettings
@@ -29,8 +30,6 @@ _LEAST_VOLUME = 0.3
 """Share of its volume to which tissue may shrink before a penalty holds it."""
 _FOLDING = 10.0
 """Weight of that penalty."""
-_GAIN = 100.0
-"""As in `diffus.registration.rigid_search`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +179,7 @@ def _descend(
         score = score_of(on_grid.displacements(free))
         volume = thin.jacobian_determinants(free)
         shrunk = (_LEAST_VOLUME - volume).clamp_min(0).square().mean()
-        loss = _GAIN * (settings.bending * 100 * thin.bending_energy(free) + _FOLDING * shrunk - score)
+        loss = GAIN * (settings.bending * 100 * thin.bending_energy(free) + _FOLDING * shrunk - score)
         loss.backward()
         history.append(float(score.detach()))
         if float(loss.detach()) < best and float(volume.detach().min()) > 0:

@@ -47,8 +47,8 @@ def checked_target(
     _check_values(images, weights)
     if initial is None and not isinstance(frame, Frame):
         raise ValueError("register: a plain tensor carries no pose: give initial=, a pose to look around")
-    given = pose.from_matrix(frame.world_from_probe if initial is None else initial)  # pyright: ignore
-    starts = (given[None] if given.ndim == 2 else given).detach().cpu()
+    given = frame.world_from_probe if initial is None else initial  # pyright: ignore
+    starts = pose.as_batch(given).detach().cpu()
     _require_view(medium, chosen, starts)
     shown = (settings or RenderSettings()).with_options(speckle="expected")
     images = images.to(medium.impedance)

@@ -15,9 +15,7 @@ _ACROSS = 16
 def sector_points(probe: Probe) -> Float64[Tensor, "P 3"]:
     """Points spread over the sector by scanline and depth, in the probe frame, mm."""
     sparse = probe.with_options(n_scanlines=min(_ACROSS, probe.n_scanlines), n_samples=_ACROSS)
-    starts, directions = sparse.scanlines()
-    points = starts[:, None] + sparse.sample_depths_mm()[:, None] * directions[:, None]
-    return points.flatten(0, 1).detach()
+    return sparse.sample_points_mm().flatten(0, 1).detach()
 
 
 def pivot_of(points: Float64[Tensor, "P 3"]) -> Float64[Tensor, "4 4"]:

@@ -203,10 +203,9 @@ class _Grid:
     @classmethod
     def of(cls, probe: Probe) -> _Grid:
         depths = probe.sample_depths_mm().detach()
-        starts, directions = (t.detach() for t in probe.scanlines())
         spacing = probe.lateral_spacing_mm(depths).detach()
         step = number(probe.sample_spacing_mm)
-        points = starts[:, None] + depths[:, None] * directions[:, None]
+        points = probe.sample_points_mm().detach()
         lines = torch.linspace(0, 1, probe.n_scanlines)
         areas = (spacing * step).float().expand(probe.n_scanlines, -1)
         middle = float(spacing[len(spacing) // 2])

@@ -18,7 +18,7 @@ Score = Callable[[Float64[Tensor, "B 4 4"]], Float[Tensor, " B"]]
 
 _DEGREES_PER_MM = 2.0
 """A step of so many degrees counts as one of a millimetre: what it moves at 30 mm from the pivot."""
-_GAIN = 100.0
+GAIN = 100.0
 """Scores times this have slopes of about 1 for each millimetre, so that the first step is of that size."""
 _AT_ONCE = 16
 """Transforms scored together, which bounds the memory."""
@@ -188,7 +188,7 @@ def _descend(
         nonlocal best, at
         descent.zero_grad()
         score = level(moved(initial, centre_mm, (place * scale)[None]))[0].double()
-        loss = -_GAIN * score
+        loss = -GAIN * score
         loss.backward()
         if float(score.detach()) > best:
             best, at = float(score.detach()), (place.detach() * scale).clone()

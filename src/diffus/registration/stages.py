@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from diffus.checks import require_in_range
-from diffus.imaging.formation import samples_needed
+from diffus.imaging.formation import resampled
 from diffus.probe import AnyProbe
 from diffus.scalars import number
 
@@ -64,12 +64,7 @@ class Stage:
         width = float(probe.lateral_spacing_mm(middle)) * (probe.n_scanlines - 1)
         lines = max(8, round(width / (1.5 * self.spacing_mm)) + 1)
         samples = max(8, round(number(probe.depth_mm) / self.spacing_mm))
-        n_samples = min(probe.n_samples, samples)
-        longer = samples_needed(probe) / n_samples  # a pulse is as long as its bandwidth is narrow
-        bandwidth = probe.fractional_bandwidth / max(1.0, longer)
-        return probe.with_options(
-            n_scanlines=min(probe.n_scanlines, lines), n_samples=n_samples, fractional_bandwidth=bandwidth
-        )
+        return resampled(probe, min(probe.n_scanlines, lines), min(probe.n_samples, samples))
 
 
 SURVEY = Stage(blur_mm=2.0, spacing_mm=1.6, trend_mm=10.0, window_mm=12.0)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diffus import pose
 from diffus.checks import require_in_range, require_shape
+from diffus.imaging.formation import resampled
 from diffus.probe import Probe
 from diffus.segmentation.morphology import close, distance_to, smooth
 from diffus.volume import Volume
@@ -19,10 +20,6 @@ CLOSING_MM = 1.5
 """Half the width of the dark gaps in an ultrasound volume's support that count as image."""
 _ENDS = 0.04
 """Share of the support left out at each end of the sweep, where frames show next to nothing."""
-_PULSE_SHARE = 0.5
-"""Sigma of the pulse in samples: wide enough that smooth boundaries are not aliased."""
-_SIGMA_PER_WAVELENGTH = 0.187
-"""Sigma of a pulse's envelope over wavelength and fractional bandwidth (`diffus.imaging.beam`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +100,7 @@ class VirtualSweep:
         offsets = _offsets_mm(depth, middle, direction, sampling.n_frames)
         poses = middle.repeat(len(offsets), 1, 1)
         poses[:, :3, 3] += offsets[:, None] * direction
-        narrow = resolved(probe, sampling.n_scanlines, sampling.n_samples)
+        narrow = resampled(probe, sampling.n_scanlines, sampling.n_samples)
         points = frame_points(narrow, poses)
         inside = (depth.sample(points) > sampling.rim_mm) & (narrow.sample_depths_mm() > sampling.near_mm)
         if not bool(inside.any()):
@@ -123,17 +120,8 @@ class VirtualSweep:
 
 def frame_points(probe: Probe, world_from_probe: Float64[Tensor, "P 4 4"]) -> Float64[Tensor, "P S N 3"]:
     """World positions of the samples of frames."""
-    lines = probe.scanlines()
-    points = lines.origins_mm[:, None] + probe.sample_depths_mm()[:, None] * lines.directions[:, None]
     turn, shift = world_from_probe[:, None, :3, :3], world_from_probe[:, None, None, :3, 3]
-    return points @ turn.mT + shift
-
-
-def resolved(probe: Probe, n_scanlines: int, n_samples: int) -> Probe:
-    """The probe with other sampling, and a pulse as long as its samples need."""
-    coarse = probe.with_options(n_scanlines=n_scanlines, n_samples=n_samples)
-    bandwidth = _SIGMA_PER_WAVELENGTH * coarse.wavelength_mm / (_PULSE_SHARE * coarse.sample_spacing_mm)
-    return coarse.with_options(fractional_bandwidth=min(bandwidth, probe.fractional_bandwidth))
+    return probe.sample_points_mm() @ turn.mT + shift
 
 
 def support_of(ultrasound: Volume) -> Volume:
