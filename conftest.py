@@ -11,6 +11,8 @@ import pytest
 import torch
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # Triton's interpreter stands in for the GPU where there is none. Triton looks at this when it is imported,
 # which torch's compiler may do long before the tests of the kernels are collected.
@@ -32,6 +34,23 @@ def checked_modules() -> list[str]:
 jaxtyping.install_import_hook(
     checked_modules(), "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 )
+
+
+class PageScheduling(LoadScopeScheduling):
+    """Tests are shared among processes one by one, but the examples of a page, which build on one another.
+
+    xdist's own groups do not reach the names of tests in pytest 9.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", maxsplit=1)[0]
+        return file if file.endswith(".md") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> PageScheduling | None:
+    """Used where tests run in several processes without another wish."""
+    return PageScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
 @pytest.fixture(scope="module")
