@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,6 +18,8 @@ from diffus.registration.motion import displacement_mm, moved, pivot_of, sector_
 from .scenes import Scene
 
 UNSEEN_SEED = 20_250
+MOST = 400
+"""Poses drawn beforehand, so that the first ones are the same however many are used."""
 SHADOWED = 0.1
 SHADOW_DB = 40.0
 GAIN_DB, SLOPE_DB, BEND_DB = 6.0, 6.0, 3.0
@@ -58,6 +62,8 @@ class Trial:
         squared_error: of the tangent in units of its covariance; chi-square with six degrees of freedom.
         seconds: it took.
         cells: scanlines times samples that were rendered.
+        score: correlation at the end.
+        attainable: and what it would be if only speckle told the images apart.
     """
 
     offset_mm: float
@@ -66,13 +72,29 @@ class Trial:
     squared_error: float
     seconds: float
     cells: int
+    score: float
+    attainable: float
 
 
-def run_case(scene: Scene, case: Case, count: int, seed: int) -> list[Trial]:
-    """Register as many frames, each from an offset of its own."""
-    generator = torch.Generator().manual_seed(seed)
-    poses = scene.views(count, generator)
-    return [_trial(scene, case, at, number, generator) for number, at in enumerate(poses)]
+def run_case(scene: Scene, case: Case, count: int, seed: int, kept: Path) -> list[Trial]:
+    """Register as many frames, each from an offset of its own.
+
+    Args:
+        scene: the anatomy.
+        case: row of the table.
+        count: of frames.
+        seed: of poses and offsets; trials do not depend on how many there are.
+        kept: file of the trials made before, a line each, which new ones are added to.
+    """
+    poses = scene.views(max(count, MOST), torch.Generator().manual_seed(seed))
+    lines = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []
+    trials = [Trial(**json.loads(line)) for line in lines[:count]]
+    for number in range(len(trials), count):
+        generator = torch.Generator().manual_seed(1_000 * (seed + 1) + number)
+        trials.append(_trial(scene, case, poses[number], number, generator))
+        with kept.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(trials[-1])) + "\n")
+    return trials
 
 
 def _trial(scene: Scene, case: Case, at: Tensor, number: int, generator: torch.Generator) -> Trial:
@@ -98,6 +120,8 @@ def _trial(scene: Scene, case: Case, at: Tensor, number: int, generator: torch.G
         float(error @ torch.linalg.solve(result.covariance, error)),
         seconds,
         result.cells,
+        result.score,
+        result.attainable,
     )
 
 

@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from diffus.medium import Medium
@@ -141,10 +141,18 @@ class Objective:
             lengths.append(max(self.stage.blur_mm, once_more * share / math.sqrt(1 - share**2)))
         return lengths[0], lengths[1]
 
-    def correlated(self, rows: Float[Tensor, "B C"], lengths_mm: tuple[float, float]) -> Float[Tensor, "B C"]:
-        """Rows times the correlation matrix of blurred noise, ``exp(-d^2 / 4 sigma^2)`` each way."""
-        alike = self._grid.alike(*lengths_mm)
-        return _spread(rows.unflatten(-1, self._fixed.shape), *alike).flatten(-3)
+    def blocks(self, side_mm: float) -> Int64[Tensor, " C"]:
+        """Number of the block of the sector that each cell lies in, the same in all frames.
+
+        Args:
+            side_mm: of a block, in the middle of the depth; there are at least two each way.
+        """
+        frames, lines, samples = self._fixed.shape
+        across = max(2, round(self._grid.pitch_mm * lines / side_mm))
+        along = max(2, round(self._grid.depth_mm / side_mm))
+        line = torch.arange(lines) * across // lines
+        depth = torch.arange(samples) * along // samples
+        return (line[:, None] * along + depth).expand(frames, -1, -1).flatten()
 
     def standard_fixed(self) -> Float[Tensor, " C"]:
         """The standardised fixed frames."""
@@ -219,12 +227,6 @@ class _Grid:
     def along(self, other: _Grid, sigma_mm: float) -> Float[Tensor, "N M"]:
         """Weights of another sector's samples for each of these, rows with sum one."""
         return _rows(self.depths, other.depths, max(sigma_mm, 0.35 * self.step_mm))
-
-    def alike(self, across_mm: float, along_mm: float) -> tuple[Float[Tensor, "S S"], Float[Tensor, "N N"]]:
-        """Correlation of blurred white noise between scanlines and between samples, one on the diagonal."""
-        wide = math.sqrt(2)
-        across, along = self.across(self, wide * across_mm), self.along(self, wide * along_mm)
-        return across / across.diagonal()[:, None], along / along.diagonal()[:, None]
 
 
 def _rows(at: Tensor, among: Tensor, sigma: float) -> Float[Tensor, "n m"]:

@@ -41,7 +41,7 @@ _TENSORS = (
     "trajectory",
     "trajectory_scores",
 )
-_WORDS = ("verdict", "reason", "score", "rendered", "cells", "seed")
+_WORDS = ("verdict", "reason", "score", "attainable", "rendered", "cells", "seed")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,6 +64,7 @@ class RegistrationResult:
         verdict: ``converged``, ``ambiguous`` or ``out_of_view``.
         reason: why, in words.
         score: correlation of both images at the best pose, in the last stage.
+        attainable: correlation there if the medium were right and only speckle told the images apart.
         rendered: frames that were rendered.
         cells: their scanlines times samples, added up.
         seed: of the search.
@@ -83,6 +84,7 @@ class RegistrationResult:
     verdict: str
     reason: str
     score: float
+    attainable: float
     rendered: int
     cells: int
     seed: int
@@ -128,7 +130,7 @@ class RegistrationResult:
         return "\n".join(
             [
                 f"verdict: {self.verdict} ({self.reason})",
-                f"correlation: {self.score:.3f}",
+                f"correlation: {self.score:.3f}, {self.attainable:.3f} if only speckle told the images apart",
                 f"moved from the initial pose by {self.displacement_mm(self.initial):.2f} mm on average",
                 f"standard deviation: {shift[0]:.2f}, {shift[1]:.2f}, {shift[2]:.2f} mm and "
                 f"{turn[0]:.2f}, {turn[1]:.2f}, {turn[2]:.2f} deg (lateral, elevation, axial)",
