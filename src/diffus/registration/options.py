@@ -27,8 +27,8 @@ class SearchOptions:
 
     reach_mm: float = 12.0
     reach_deg: float = 12.0
-    n_survey: int = 2048
-    n_starts: int = 32
+    n_survey: int = 4096
+    n_starts: int = 48
     survey: Stage = SURVEY
     stages: Sequence[Stage] = COARSE_TO_FINE
     frames_at_once: int = 5

@@ -67,12 +67,18 @@ class Stage:
         return resampled(probe, min(probe.n_scanlines, lines), min(probe.n_samples, samples))
 
 
-SURVEY = Stage(blur_mm=2.0, spacing_mm=1.6, trend_mm=10.0, window_mm=12.0)
-"""How the poses around the initial one are looked at, before any descent."""
+SURVEY = Stage(blur_mm=1.2, spacing_mm=1.3, trend_mm=2.5, window_mm=5.0)
+"""How the poses around the initial one are looked at, before any descent.
+
+Trends are short: what varies over 2 to 3 mm along the beam is boundaries, which a wrong table of tissues or
+the other contrast leaves in place; what varies slower is the brightness of tissues, which they do not. With
+trends of 10 mm 5 of 14 frames of another medium were found in Case 24, with these 13
+(benchmarks/capture_range.py).
+"""
 
 COARSE_TO_FINE = (
-    Stage(blur_mm=2.0, spacing_mm=1.4, trend_mm=10.0, window_mm=10.0, n_iterations=5, n_kept=8),
-    Stage(blur_mm=1.2, spacing_mm=1.0, trend_mm=8.0, window_mm=6.0, n_iterations=6, n_kept=4),
-    Stage(blur_mm=0.7, spacing_mm=0.35, trend_mm=6.0, window_mm=5.0, tolerance=3.0, n_iterations=10),
+    Stage(blur_mm=1.2, spacing_mm=1.1, trend_mm=2.5, window_mm=5.0, n_iterations=6, n_kept=16),
+    Stage(blur_mm=0.9, spacing_mm=0.7, trend_mm=2.5, window_mm=5.0, n_iterations=6, n_kept=4),
+    Stage(blur_mm=0.6, spacing_mm=0.35, trend_mm=2.5, window_mm=4.0, tolerance=3.0, n_iterations=10),
 )
 """The stages of a descent: few cells first, for all starts, then more for those that are left."""
