@@ -1,11 +1,10 @@
-"""``diffus register``: where the probe was when a frame was taken, from the frame and an MRI."""
+"""``diffus register``: where an ultrasound frame, a sweep or a volume lies in an MRI."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -13,224 +12,301 @@ from diffus.checks import require_one_of
 from diffus.cli.outputs import report_outputs
 
 if TYPE_CHECKING:
-    from diffus.frame import Frame
-    from diffus.medium import Medium
-    from diffus.probe import Probe
-    from diffus.registration import RegistrationResult
+    from diffus.cli.media import Tissue
+    from diffus.cli.register_folder import RunFolder
+    from diffus.cli.register_inputs import OneFrame, Sweep, SweptVolume
+    from diffus.registration import DeformableRegistration, RegistrationResult, VolumeRegistration
 
-NOT_BELIEVED = 3
+NOT_BELIEVED = 1
 """Exit status when the verdict is not ``converged``."""
-CONTRASTS = ("t1", "cet1", "t2", "flair")
-LARGEST_SECTOR_MM = 400.0
-SMALLEST_SECTOR_MM = 10.0
-"""Depth of an image that a scanner for people makes; beyond, the pixel spacing is wrong."""
+TRANSFORMS = ("rigid", "affine", "bspline")
 
 
 @dataclass(frozen=True)
 class Register:
-    """Find the pose of an ultrasound frame in an MRI.
+    """Find where ultrasound lies in an MRI: one frame, a tracked sweep, or a swept 3D volume.
 
-    The frame is an .npz as `diffus render` writes it, or an image of one slice in its place in the world
-    (NIfTI, NRRD, MHA) with --probe, whose scanlines it shows. It is looked for around --initial, or around
-    the pose that the frame carries. Exit status 3 says that the pose is not to be believed: registration.txt
-    says why.
+    Which of them it is, the files say. A FRAME is an .npz as `diffus render` writes it, an image of one slice
+    in its place (NIfTI, NRRD, MHA), or a PNG, JPEG or DICOM picture; its probe is found in it unless --probe
+    names one. A SWEEP is several such .npz files, a folder of them, one with several images, or a tracked
+    sequence (.igs.mha, .mha) with its --calibration. A VOLUME is any other 3D file. The exit status is 0 when
+    the answer is to be believed, 1 when not, saying why, and 2 for input that cannot be used.
 
-    Example: diffus register frame.npz --mri head_t1.nii.gz --initial tracked.json --out out/register
+    Example of a frame: diffus register frame.npz --mri t1.nii.gz --initial tracked.json --out out/frame
+
+    Example of a sweep: diffus register sweep.igs.mha --mri t1.nii.gz flair.nii.gz --contrast t1 flair
+    --calibration config.xml --initial mri_from_tracker.tfm --out out/sweep
+
+    Example of a volume: diffus register ultrasound.nii.gz --mri flair.nii.gz --contrast flair --transform
+    bspline --out out/volume
 
     Args:
-        frame: the ultrasound.
-        mri: the MRI of the same head.
-        contrast: what it shows: t1, cet1, t2 or flair.
-        second: another MRI of the same head on the same grid.
-        second_contrast: its contrast.
+        ultrasound: FRAME, SWEEP or VOLUME.
+        mri: one volume, or several of one head on one grid.
+        contrast: what each shows: t1, cet1, t2, flair; or ct or labels, alone.
+        labels: label map on the same grid, which then gives the tissue values.
+        table: table of the labels: tissues, freesurfer, fast, totalsegmentator, or a CSV or JSON file.
         mask: mask of the brain, on the grid of the MRI, instead of the automatic one.
-        probe: preset or JSON file; by default the one that the frame carries.
-        initial: pose file (JSON) to look around.
-        reach_mm: how far away the true pose may be.
-        reach_deg: and by how much turned.
-        starts: descents.
-        survey: poses that are looked at coarsely to choose where descents begin.
-        seed: of the search; the same seed gives the same answer.
-        animation: also write the descent as an animated GIF.
+        probe: preset or JSON file, of a frame or sequence that does not carry its own.
+        spacing_mm: side of a pixel of a picture that does not say it.
+        frequency_mhz: centre frequency of a probe that is found in the image.
+        calibration: of a tracked sequence: Plus configuration (XML), or 4x4 from pixels to the sensor's mm.
+        initial: rigid transform to look around: 4x4 in text or JSON, pose.json, .npz, or ITK's .tfm and .h5.
+            For a frame the probe's pose, for others from their world to that of the MRI. By default the
+            frame's own pose, or the identity.
+        transform: rigid, or for a volume also affine or bspline (rigid, then free form).
+        reach_mm: how far away the truth may be. By default 12, for a volume 10.
+        reach_deg: and by how much turned. By default 12, for a volume 10.
+        starts: descents. By default 48, for a volume 12.
+        survey: poses that are looked at to choose where descents begin. By default 4096, for a volume 256.
+        steps: of each descent of a volume at most. By default 20, of the free form 30.
+        seed: of the search; the same seed gives the same answer on one machine.
+        resume: go on with a run of the same inputs that was cut, or tell its result again.
+        overwrite: leave nothing of what an earlier run wrote to the folder.
         out: folder for everything that is written.
     """
 
-    frame: tyro.conf.Positional[Path]
-    mri: Path
-    contrast: str = "t1"
-    second: Path | None = None
-    second_contrast: str | None = None
+    ultrasound: tyro.conf.Positional[tuple[Path, ...]]
+    mri: tuple[Path, ...]
+    contrast: tuple[str, ...] = ("t1",)
+    labels: Path | None = None
+    table: str = "tissues"
     mask: Path | None = None
     probe: str | None = None
+    spacing_mm: float | None = None
+    frequency_mhz: float = 6.0
+    calibration: Path | None = None
     initial: Path | None = None
-    reach_mm: float = 12.0
-    reach_deg: float = 12.0
-    starts: int = 32
-    survey: int = 2048
+    transform: str = "rigid"
+    reach_mm: float | None = None
+    reach_deg: float | None = None
+    starts: int | None = None
+    survey: int | None = None
+    steps: int | None = None
     seed: int = 0
-    animation: bool = False
+    resume: bool = False
+    overwrite: bool = False
     out: Path = Path("out/register")
 
     def run(self) -> int:
-        """Register, write, and say by the exit status whether the pose is to be believed."""
-        from rich.console import Console
-        from rich.progress import Progress
+        """Register, write, and say by the exit status whether the answer is to be believed."""
+        from diffus.cli.register_folder import RunFolder
+        from diffus.cli.register_inputs import HowMade, SweptVolume, in_words, read_ultrasound
 
-        from diffus import pose
-        from diffus.registration import SearchOptions, register
-
-        require_one_of("contrast", self.contrast, CONTRASTS)
-        if (self.second is None) != (self.second_contrast is None):
-            raise ValueError("--second and --second-contrast belong together: give both or neither")
-        options = SearchOptions(
-            reach_mm=self.reach_mm,
-            reach_deg=self.reach_deg,
-            n_survey=self.survey,
-            n_starts=self.starts,
-            seed=self.seed,
+        self._check()
+        made = HowMade(
+            probe=self.probe,
+            spacing_mm=self.spacing_mm,
+            frequency_mhz=self.frequency_mhz,
+            calibration=self.calibration,
         )
-        frame = self._frame()
-        start = frame.world_from_probe[0] if self.initial is None else pose.load(self.initial)
-        earlier = self._earlier()
-        medium = self._medium()
-        if earlier is None:
-            with Progress(transient=True, console=Console(stderr=True)) as bar:
-                task = bar.add_task("survey")
-                result = register(
-                    frame,
-                    medium,
-                    initial=start,
-                    options=options,
-                    progress=lambda what, at, of: bar.update(task, description=what, completed=at, total=of),
-                )
-        else:
-            result = earlier
-        report_outputs(self._write(result, frame, medium))
-        Console(highlight=False, soft_wrap=True).print(result.summary(), markup=False)
-        return 0 if result.converged else NOT_BELIEVED
+        ultrasound = read_ultrasound(self.ultrasound, made)
+        what = in_words(ultrasound)
+        self._check_transform(what, isinstance(ultrasound, SweptVolume))
+        _say(f"{', '.join(path.name for path in self.ultrasound)}: {what}")
+        folder = RunFolder(self.out)
+        if isinstance(ultrasound, SweptVolume):
+            return self._run_volume(ultrasound, folder, what)
+        return self._run_pose(ultrasound, folder, what)
 
-    def _write(self, result: RegistrationResult, frame: Frame, medium: Medium) -> dict[str, Path]:
-        from diffus import pose
-        from diffus.files import write_json, write_text
-        from diffus.plot import save_figure
-        from diffus.registration.pictures import save_animation, way_down
+    def _check(self) -> None:
+        from diffus.cli.media import require_contrasts
 
-        written = {
-            "everything": result.save(self.out / "registration.npz"),
-            "inputs": write_json(self.out / "inputs.json", self._inputs()),
-            "pose": pose.save(result.world_from_sweep, self.out / "pose.json"),
-            "before and after": save_figure(result.figure(frame, medium), self.out / "before_and_after.png"),
-            "descents": save_figure(way_down(result), self.out / "descents.png"),
-            "what was found": write_text(self.out / "registration.txt", result.summary() + "\n"),
-        }
-        if self.animation:
-            written["animation"] = save_animation(result, frame, medium, self.out / "descent.gif")
-        return written
+        if not self.ultrasound:
+            raise ValueError("give the ultrasound: a FRAME, a SWEEP or a VOLUME, before the options")
+        require_one_of("transform", self.transform, TRANSFORMS)
+        require_contrasts(self.mri, self.contrast)
 
-    def _earlier(self) -> RegistrationResult | None:
-        """The result of an earlier run of the same inputs into the same folder.
+    def _check_transform(self, what: str, is_volume: bool) -> None:
+        if is_volume:
+            return
+        if self.transform != "rigid":
+            raise ValueError(
+                f"--transform {self.transform} needs a swept volume, and this is {what}: planes do not "
+                "determine how tissue between them is stretched; leave it out"
+            )
+        if self.steps is not None:
+            raise ValueError("--steps is for a swept volume: leave it out")
 
-        Raises:
-            ValueError: when the folder holds a result of other inputs.
-        """
-        from diffus.files import read_json
+    def _run_pose(self, given: OneFrame | Sweep, folder: RunFolder, what: str) -> int:
+        from diffus.cli.register_folder import RESULT
+        from diffus.cli.register_outputs import write_pose_result
         from diffus.registration import RegistrationResult
+        from diffus.registration.checkpoint import kept_in
 
-        told, found = self.out / "inputs.json", self.out / "registration.npz"
-        if not (told.is_file() and found.is_file()):
-            return None
-        before, now = read_json(told, "inputs"), self._inputs()
-        changed = [name for name in now if before.get(name) != now[name]]
-        if changed:
-            raise ValueError(
-                f"{self.out} holds a registration of other inputs ({', '.join(changed)} differ): "
-                "give another --out, or remove the folder"
+        initial = self._initial_of(given)
+        options = self._search_options()
+        if folder.begin(self._inputs(), resume=self.resume, overwrite=self.overwrite):
+            return _finished(folder, RegistrationResult.load(self.out / RESULT))
+        tissue = self._tissue()
+        with kept_in(folder.state):
+            result = _found_pose(given, tissue, initial, options)
+        report_outputs(write_pose_result(self.out, result, given[0], tissue, self._told(what)))
+        folder.finish()
+        return _status(result)
+
+    def _run_volume(self, given: SweptVolume, folder: RunFolder, what: str) -> int:
+        from diffus.cli.register_folder import RESULT
+        from diffus.cli.register_outputs import DEFORMATION, write_volume_result
+        from diffus.cli.register_start import initial_transform
+        from diffus.registration import DeformableRegistration, VolumeRegistration
+        from diffus.registration.checkpoint import kept_in
+
+        initial = None if self.initial is None else initial_transform(self.initial)
+        self._volume_settings()
+        if folder.begin(self._inputs(), resume=self.resume, overwrite=self.overwrite):
+            is_free = self.transform == "bspline" and (self.out / DEFORMATION).is_file()
+            deformation = DeformableRegistration.load(self.out / DEFORMATION) if is_free else None
+            return _finished(folder, VolumeRegistration.load(self.out / RESULT), deformation)
+        tissue = self._tissue()
+        with kept_in(folder.state):
+            result, deformation = self._found_transform(given, tissue, initial)
+        report_outputs(
+            write_volume_result(self.out, result, deformation, given.volume, tissue, self._told(what))
+        )
+        folder.finish()
+        return _status(result, deformation)
+
+    def _found_transform(
+        self, given: SweptVolume, tissue: Tissue, initial: Any
+    ) -> tuple[VolumeRegistration, DeformableRegistration | None]:
+        from diffus.cli.register_progress import shown_progress
+        from diffus.registration import SweepGeometry, register_deformable, register_volume
+        from diffus.registration.deformable import DeformableSettings
+
+        settings = self._volume_settings()
+        with shown_progress() as progress:
+            progress("sector", 0, 1)
+            geometry = SweepGeometry.found_in(given.volume, self.frequency_mhz)
+            result = register_volume(
+                given.volume,
+                tissue.medium,
+                geometry,
+                initial=initial,
+                settings=settings,
+                progress=progress,
             )
-        return RegistrationResult.load(found)
+            if self.transform != "bspline" or result.verdict == "out_of_view":
+                return result, None
+            free = DeformableSettings() if self.steps is None else DeformableSettings(n_steps=self.steps)
+            matrix = result.mri_from_ultrasound
+            return result, register_deformable(result.sweep, tissue.medium, matrix, free, progress)
 
-    def _inputs(self) -> dict[str, object]:
-        """What the answer depends on: options, and the content of every file."""
-        files = ("frame", "mri", "second", "mask", "initial")
-        words = ("contrast", "second_contrast", "probe", "reach_mm", "reach_deg", "starts", "survey", "seed")
-        said: dict[str, object] = {name: getattr(self, name) for name in words}
-        for name in files:
+    def _initial_of(self, given: OneFrame | Sweep) -> Any:
+        from diffus.cli.register_inputs import OneFrame
+        from diffus.cli.register_start import initial_pose, initial_transform
+
+        if not isinstance(given, OneFrame):
+            return None if self.initial is None else initial_transform(self.initial)
+        carried = given.frame.world_from_probe[0] if given.has_pose else None
+        if self.initial is not None:
+            return initial_pose(self.initial, carried)
+        if carried is None:
+            raise ValueError("the image carries no pose: give --initial, the probe's pose to look around")
+        return carried
+
+    def _search_options(self) -> Any:
+        from diffus.registration import SearchOptions
+
+        given = {
+            "reach_mm": self.reach_mm,
+            "reach_deg": self.reach_deg,
+            "n_survey": self.survey,
+            "n_starts": self.starts,
+        }
+        return SearchOptions(seed=self.seed, **{k: v for k, v in given.items() if v is not None})
+
+    def _volume_settings(self) -> Any:
+        from diffus.registration import SearchSettings, VolumeSettings
+
+        given = {
+            "reach_mm": self.reach_mm,
+            "reach_deg": self.reach_deg,
+            "n_starts": self.survey,
+            "n_descents": self.starts,
+            "n_steps": self.steps,
+        }
+        chosen: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+        search = SearchSettings(seed=self.seed, **chosen)
+        return VolumeSettings(transform="affine" if self.transform == "affine" else "rigid", search=search)
+
+    def _tissue(self) -> Tissue:
+        from diffus.cli.media import tissue_of
+
+        return tissue_of(self.mri, self.contrast, mask=self.mask, labels=self.labels, table=self.table)
+
+    def _inputs(self) -> dict[str, Any]:
+        from diffus.cli.register_folder import inputs_of
+
+        files: dict[str, list[Path]] = {"ultrasound": list(self.ultrasound), "mri": list(self.mri)}
+        for name in ("labels", "mask", "calibration", "initial"):
             path: Path | None = getattr(self, name)
-            is_file = path is not None and path.is_file()
-            said[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path and is_file else str(path)
-        return said
+            files[name] = [] if path is None else [path]
+        options: dict[str, Any] = {"contrast": list(self.contrast)}
+        for name in ("probe", "table"):
+            word: str | None = getattr(self, name)
+            options[name] = word
+            files[name] = [Path(word)] if word is not None and Path(word).is_file() else []
+        for name in ("spacing_mm", "frequency_mhz", "transform", "reach_mm", "reach_deg"):
+            options[name] = getattr(self, name)
+        for name in ("starts", "survey", "steps", "seed"):
+            options[name] = getattr(self, name)
+        return inputs_of(options, files)
 
-    def _frame(self) -> Frame:
-        from diffus.frame import Frame
-        from diffus.presets import load_probe
-
-        if self.frame.suffix == ".npz":
-            frame = Frame.load(self.frame)
-            if self.probe is not None:
-                raise ValueError("--probe does not go with an .npz frame, which carries its own")
-            return frame
-        if self.probe is None:
-            raise ValueError(f"{self.frame.name} does not say which probe made it: give --probe")
-        return frame_of_slab(self.frame, load_probe(self.probe))
-
-    def _medium(self) -> Medium:
-        from diffus.medium import Medium
-        from diffus.segmentation import brain_mask
-        from diffus.volume import Volume
-
-        image = Volume.load(self.mri)
-        volumes = {self.contrast: image}
-        if self.second is not None and self.second_contrast is not None:
-            volumes[self.second_contrast] = Volume.load(self.second)
-        mask = brain_mask(image, self.contrast) if self.mask is None else Volume.load(self.mask)
-        return Medium.from_mri(volumes, mask=mask)
+    def _told(self, what: str) -> list[str]:
+        volumes = zip(self.mri, self.contrast, strict=True)
+        return [
+            f"Registered {', '.join(str(path) for path in self.ultrasound)}, {what},",
+            f"to {', '.join(f'{path} ({contrast})' for path, contrast in volumes)}, seed {self.seed}.",
+        ]
 
 
-def frame_of_slab(path: Path, probe: Probe) -> Frame:
-    """An image of one slice as a frame: its columns along x, its rows down z, in its place in the world.
+def _found_pose(given: OneFrame | Sweep, tissue: Tissue, initial: Any, options: Any) -> RegistrationResult:
+    from diffus.cli.register_inputs import OneFrame
+    from diffus.cli.register_progress import shown_progress
+    from diffus.registration import register, register_sweep
 
-    The face's middle is where `Frame.save` puts it: the image is centred on the probe's field of view.
-
-    Raises:
-        ValueError: when the file holds more than a slice, or an image too small or too large for a probe.
-    """
-    import torch
-
-    from diffus import pose
-    from diffus.frame import Frame
-    from diffus.imaging.gain import expand
-    from diffus.imaging.scan_conversion import PixelGrid, to_scanlines
-    from diffus.settings import RenderSettings
-    from diffus.volume import Volume
-
-    slab = Volume.load(path)
-    columns, rows, slices = slab.shape
-    if slices != 1:
-        raise ValueError(
-            f"{path.name} holds {slices} slices, expected one, of columns, rows and a single slice"
-        )
-    deep = rows * slab.spacing_mm[1]
-    if not SMALLEST_SECTOR_MM <= deep <= LARGEST_SECTOR_MM:
-        raise ValueError(
-            f"{path.name} is {deep:.3g} mm deep, expected {SMALLEST_SECTOR_MM:g} to {LARGEST_SECTOR_MM:g}: "
-            "its pixel spacing is wrong"
-        )
-    across, down, _ = slab.spacing_mm
-    if abs(across - down) > 1e-3 * down:
-        raise ValueError(f"{path.name}: expected square pixels, got {across:g} x {down:g} mm: resample it")
-    left, right, top, bottom = probe.plane_bounds_mm()
-    for name, given, expected in (("wide", columns * across, right - left), ("deep", deep, bottom - top)):
-        if abs(given - expected) > 0.1 * expected:
-            raise ValueError(
-                f"{path.name} is {given:.1f} mm {name}, the field of view of the probe {expected:.1f} mm: "
-                "check the pixel spacing, crop the image to its sector, or give the probe that made it"
+    with shown_progress() as progress:
+        if isinstance(given, OneFrame):
+            return register(
+                given.frame,
+                tissue.medium,
+                initial=initial,
+                mask=given.mask,
+                options=options,
+                progress=progress,
             )
-    x = (left + right) / 2 - (columns - 1) / 2 * down
-    z = (top + bottom) / 2 - (rows - 1) / 2 * down
-    grid = PixelGrid(x, z, down, (rows, columns))
-    affine = slab.world_from_voxel @ torch.linalg.inv(grid.probe_from_pixel(slab.spacing_mm[2]))
-    image = slab.data[..., 0].T.float()[None]
-    if float(image.max()) > 1:
-        image = image / 255.0 if float(image.max()) <= 255 else image / image.max()
-    lines, _ = to_scanlines(image.contiguous(), probe, grid)
-    settings = RenderSettings()
-    return Frame(lines, expand(lines, probe, settings), probe, pose.from_matrix(affine)[None], settings)
+        return register_sweep(
+            given.frames,
+            tissue.medium,
+            given.frames.world_from_probe,
+            initial=initial,
+            mask=given.mask,
+            options=options,
+            progress=progress,
+        )
+
+
+def _finished(folder: RunFolder, result: Any, deformation: Any = None) -> int:
+    """Tell the result of a run that had come to its end."""
+    folder.finish()
+    report_outputs({path.name: path for path in folder.files()})
+    return _status(result, deformation)
+
+
+def _status(result: Any, deformation: DeformableRegistration | None = None) -> int:
+    """Print what was found; the exit status."""
+    _say(result.summary())
+    if deformation is not None:
+        _say(deformation.summary())
+    failed = not result.converged or (deformation is not None and deformation.folds)
+    if failed:
+        reason = f"{result.verdict}, {result.reason}" if not result.converged else "the deformation folds"
+        _say(f"diffus: not to be believed: {reason}", stderr=True)
+    return NOT_BELIEVED if failed else 0
+
+
+def _say(text: str, stderr: bool = False) -> None:
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True, stderr=stderr).print(text, markup=False)

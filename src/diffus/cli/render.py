@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING
 import tyro
 
 from diffus.checks import require_one_of
+from diffus.cli.media import CONTRASTS, tissue_of
 from diffus.cli.outputs import report_outputs, write_outputs
 from diffus.settings import RenderSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from diffus.medium import Medium
     from diffus.probe import Probe
     from diffus.volume import Volume
-
-CONTRASTS = ("t1", "cet1", "t2", "flair", "ct", "labels")
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class Render:
         contrast: what the volume shows: t1, cet1, t2, flair, ct or labels.
         second: another MRI of the same head on the same grid.
         second_contrast: its contrast.
+        model: folder or card of a trained tissue model, as `diffus train` writes it, for MRI.
         labels: label map on the same grid, which then gives the tissue values. With a CT, the CT gives
             those of unlabelled tissue.
         table: table of the labels: tissues, freesurfer, fast, totalsegmentator, or a CSV or JSON file.
@@ -57,6 +56,7 @@ class Render:
     contrast: str = "t1"
     second: Path | None = None
     second_contrast: str | None = None
+    model: Path | None = None
     labels: Path | None = None
     table: str = "tissues"
     mask: Path | None = None
@@ -72,20 +72,33 @@ class Render:
 
     def run(self) -> None:
         """Render and write."""
+        from diffus.medium import Medium
         from diffus.render import render
         from diffus.volume import Volume
 
         self._check()
         probe = self._probe()
-        image = Volume.load(self.volume)
-        medium, mask = self._medium(image)
-        frame = render(medium, probe, self._pose(mask), self.settings)
-        report_outputs(write_outputs(self.out, frame, image, str(self.volume), self.spacing_mm))
+        volumes, contrasts = [self.volume], [self.contrast]
+        if self.second is not None and self.second_contrast is not None:
+            volumes, contrasts = [self.volume, self.second], [self.contrast, self.second_contrast]
+        tissue = tissue_of(volumes, contrasts, mask=self.mask, labels=self.labels, table=self.table)
+        if self.model is not None:
+            images = {name: Volume.load(path) for name, path in zip(contrasts, volumes, strict=True)}
+            tissue = tissue._replace(medium=Medium.from_model(images, self.model, mask=tissue.body))
+        frame = render(tissue.medium, probe, self._pose(tissue.body), self.settings)
+        report_outputs(write_outputs(self.out, frame, tissue.image, str(self.volume), self.spacing_mm))
 
     def _check(self) -> None:
         require_one_of("contrast", self.contrast, CONTRASTS)
         if (self.second is None) != (self.second_contrast is None):
             raise ValueError("--second and --second-contrast belong together: give both or neither")
+        if self.model is not None and (self.labels is not None or self.contrast in ("ct", "labels")):
+            raise ValueError("--model says what an MRI shows: it does not go with a CT or with labels")
+        if self.model is not None:
+            from diffus.learning import load_model
+
+            second = () if self.second_contrast is None else (self.second_contrast,)
+            load_model(self.model).require_contrasts((self.contrast, *second))
         if self.entry is not None and self.target is None:
             raise ValueError("--entry needs --target, the point that the probe looks at")
         if self.pose is not None and (self.entry or self.target):
@@ -96,28 +109,6 @@ class Render:
 
         probe = load_probe(self.probe or ("abdominal" if self.contrast == "ct" else "craniotomy"))
         return probe.with_options(**dict(_assignment(text) for text in self.probe_with))
-
-    def _medium(self, image: Volume) -> tuple[Medium, Volume]:
-        """The medium, and the mask of the body that the probe touches."""
-        from diffus.medium import Medium
-        from diffus.segmentation import body_mask, brain_mask
-        from diffus.volume import Volume
-
-        given = None if self.mask is None else Volume.load(self.mask)
-        labels = image if self.contrast == "labels" else self.labels and Volume.load(self.labels)
-        if self.contrast == "ct":
-            body = given or body_mask(image)
-            medium = Medium.from_labels(labels, self.table, image) if labels else Medium.from_ct(image)
-            return medium.coupled(body), body
-        if labels:
-            return Medium.from_labels(labels, self.table), given or Volume(
-                labels.data > 0, labels.world_from_voxel
-            )
-        mask = given or brain_mask(image, self.contrast)
-        volumes = {self.contrast: image}
-        if self.second is not None and self.second_contrast is not None:
-            volumes[self.second_contrast] = Volume.load(self.second)
-        return Medium.from_mri(volumes, mask=mask), mask
 
     def _pose(self, mask: Volume) -> Tensor:
         from diffus import pose

@@ -7,8 +7,11 @@ the score of the frames, less the bending energy, is descended over all control 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64
@@ -17,14 +20,22 @@ from torch import Tensor
 from diffus.bspline import BSplineDisplacement, LatticeOnGrid
 from diffus.checks import require_in_range
 from diffus.medium import Medium
+from diffus.registration.archive import read_archive, write_archive
+from diffus.registration.checkpoint import step
 from diffus.registration.rendered_sweep import LOCAL, RENDERING
 from diffus.registration.rigid_search import GAIN
+from diffus.registration.search import Progress
 from diffus.registration.virtual_sweep import VirtualSweep
 from diffus.registration.warped_medium import WarpedSweep, WarpGrid
 from diffus.settings import RenderSettings
 from diffus.similarity import Similarity
 from diffus.volume import Volume
 
+FILE_FORMAT = "diffus-deformable-registration"
+FILE_VERSION = 1
+
+_WORDS = ("score", "initial_score", "least_volume", "scores")
+_OF_SPLINE = ("coefficients", "world_from_control")
 _Score = Callable[[Float64[Tensor, "I J K 3"]], Tensor]
 _LEAST_VOLUME = 0.3
 """Share of its volume to which tissue may shrink before a penalty holds it."""
@@ -97,6 +108,39 @@ class DeformableRegistration:
         moved = points + self.displacement.at(points)
         return moved @ self.mri_from_ultrasound[:3, :3].T + self.mri_from_ultrasound[:3, 3]
 
+    def summary(self) -> str:
+        """A line or two for people."""
+        folding = "it folds" if self.folds else f"tissue keeps at least {self.least_volume:.0%} of its volume"
+        return (
+            f"free form: score {self.score:.3f}, {self.initial_score:.3f} without it\n"
+            f"control points every {self.displacement.spacing_mm[0]:.1f} mm; {folding}"
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write everything as ``.npz``, without pickle.
+
+        Raises:
+            ValueError: for another extension or a place that cannot be written.
+        """
+        header = {"format": FILE_FORMAT, "version": FILE_VERSION, "frame": "RAS+", "unit": "mm"}
+        header |= {name: getattr(self, name) for name in _WORDS}
+        tensors = {name: getattr(self.displacement, name) for name in _OF_SPLINE}
+        return write_archive(path, header, tensors | {"mri_from_ultrasound": self.mri_from_ultrasound})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> DeformableRegistration:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ValueError: when it is not one, or of a newer version.
+        """
+        header, tensors = read_archive(path, FILE_FORMAT, FILE_VERSION, "deformable registration")
+        words: dict[str, Any] = {name: header[name] for name in _WORDS}
+        words["scores"] = tuple(words["scores"])
+        displacement = BSplineDisplacement(*(tensors[name] for name in _OF_SPLINE))
+        return cls(tensors["mri_from_ultrasound"], displacement, **words)
+
     def displacement_field(self, ultrasound: Volume) -> Float64[Tensor, "I J K 3"]:
         """How far each voxel's point moves on its way to the MRI, in mm, world axes.
 
@@ -115,14 +159,18 @@ def register_deformable(
     medium: Medium,
     mri_from_ultrasound: Float64[Tensor, "4 4"] | None = None,
     settings: DeformableSettings | None = None,
+    progress: Progress | None = None,
 ) -> DeformableRegistration:
     """Refine a rigid or affine transform by a free-form displacement.
+
+    Inside `checkpoint.kept_in` the displacement of each lattice is kept as its descent ends.
 
     Args:
         sweep: frames of the ultrasound (`VolumeRegistration.sweep`).
         medium: made from the MRI, on its grid.
         mri_from_ultrasound: the transform to refine; the identity by default.
         settings: how.
+        progress: told of each evaluation.
     """
     settings = settings or DeformableSettings()
     start = torch.eye(4, dtype=torch.float64) if mri_from_ultrasound is None else mri_from_ultrasound.double()
@@ -137,11 +185,14 @@ def register_deformable(
         initial = float(score_of(torch.zeros_like(points)))
     history: list[float] = []
     spline = None
-    for spacing in settings.spacings_mm:
+    for number, spacing in enumerate(settings.spacings_mm):
         lattice = BSplineDisplacement.at_rest(grid.world_from_voxel, grid.shape, spacing)
         if spline is not None:
             lattice = _refined(spline, lattice, grid)
-        spline = _descend(lattice, grid, score_of, settings, history)
+        name = f"free form {number + 1} of {len(settings.spacings_mm)}"
+        found = step(name.replace(" ", "-"), _descent(name, lattice, grid, score_of, settings, progress))
+        spline = lattice.with_coefficients(found["coefficients"])
+        history += found["scores"].tolist()
     assert spline is not None
     with torch.no_grad():
         on_grid = LatticeOnGrid(spline, grid.world_from_voxel, grid.shape)
@@ -150,44 +201,52 @@ def register_deformable(
     return DeformableRegistration(start, spline, score, initial, least, tuple(history))
 
 
-def _descend(
+def _descent(
+    name: str,
     start: BSplineDisplacement,
     grid: WarpGrid,
     score_of: _Score,
     settings: DeformableSettings,
-    history: list[float],
-) -> BSplineDisplacement:
-    """L-BFGS over the control points; the best place that does not fold is kept."""
-    on_grid = LatticeOnGrid(start, grid.world_from_voxel, grid.shape)
-    affine, shape = _thinned(grid)
-    thin = LatticeOnGrid(start, affine, shape)
-    flat = start.coefficients.flatten().clone().requires_grad_()  # L-BFGS needs it contiguous
-    descent = torch.optim.LBFGS(
-        [flat],
-        max_iter=settings.n_steps,
-        max_eval=round(1.5 * settings.n_steps),
-        tolerance_change=1e-4,
-        tolerance_grad=1e-4,
-        line_search_fn="strong_wolfe",
-    )
-    best, at = torch.inf, start.coefficients
+    progress: Progress | None,
+) -> Callable[[], dict[str, Tensor]]:
+    """L-BFGS over the control points; the best place that does not fold, and the scores on the way."""
+    most = round(1.5 * settings.n_steps)
 
-    def closure() -> Tensor:
-        nonlocal best, at
-        descent.zero_grad()
-        free = flat.view(start.coefficients.shape)
-        score = score_of(on_grid.displacements(free))
-        volume = thin.jacobian_determinants(free)
-        shrunk = (_LEAST_VOLUME - volume).clamp_min(0).square().mean()
-        loss = GAIN * (settings.bending * 100 * thin.bending_energy(free) + _FOLDING * shrunk - score)
-        loss.backward()
-        history.append(float(score.detach()))
-        if float(loss.detach()) < best and float(volume.detach().min()) > 0:
-            best, at = float(loss.detach()), free.detach().clone()
-        return loss
+    def work() -> dict[str, Tensor]:
+        on_grid = LatticeOnGrid(start, grid.world_from_voxel, grid.shape)
+        thin = LatticeOnGrid(start, *_thinned(grid))
+        flat = start.coefficients.flatten().clone().requires_grad_()  # L-BFGS needs it contiguous
+        descent = torch.optim.LBFGS(
+            [flat],
+            max_iter=settings.n_steps,
+            max_eval=most,
+            tolerance_change=1e-4,
+            tolerance_grad=1e-4,
+            line_search_fn="strong_wolfe",
+        )
+        best, at = torch.inf, start.coefficients
+        scores: list[float] = []
 
-    descent.step(closure)
-    return start.with_coefficients(at)
+        def closure() -> Tensor:
+            nonlocal best, at
+            if progress is not None:
+                progress(name, len(scores), most)
+            descent.zero_grad()
+            free = flat.view(start.coefficients.shape)
+            score = score_of(on_grid.displacements(free))
+            volume = thin.jacobian_determinants(free)
+            shrunk = (_LEAST_VOLUME - volume).clamp_min(0).square().mean()
+            loss = GAIN * (settings.bending * 100 * thin.bending_energy(free) + _FOLDING * shrunk - score)
+            loss.backward()
+            scores.append(float(score.detach()))
+            if float(loss.detach()) < best and float(volume.detach().min()) > 0:
+                best, at = float(loss.detach()), free.detach().clone()
+            return loss
+
+        descent.step(closure)
+        return {"coefficients": at, "scores": torch.tensor(scores, dtype=torch.float64)}
+
+    return work
 
 
 def _thinned(grid: WarpGrid, step: int = 4) -> tuple[Float64[Tensor, "4 4"], tuple[int, int, int]]:

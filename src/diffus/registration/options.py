@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from diffus.checks import require_in_range
-from diffus.registration.stages import COARSE_TO_FINE, SURVEY, Stage
+from diffus.registration.stages import COARSE_TO_FINE, SURVEY, WHOLE_TISSUE, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,8 @@ class SearchOptions:
         n_starts: of them, those that a descent begins at, the initial one always among them.
         survey: how the survey looks at images.
         stages: how the descents do, coarse to fine.
+        whole_tissue: how a descent ends where the medium turns out to explain the image (`trust`); None to
+            end it with the last stage in any case.
         frames_at_once: frames of a sweep that one stage looks at, drawn anew for each; the last stage takes
             up to four times as many.
         seed: of the survey's poses and the draws of frames: the same seed gives the same answer.
@@ -31,6 +33,7 @@ class SearchOptions:
     n_starts: int = 48
     survey: Stage = SURVEY
     stages: Sequence[Stage] = COARSE_TO_FINE
+    whole_tissue: Stage | None = WHOLE_TISSUE
     frames_at_once: int = 5
     seed: int = 0
 

@@ -1,27 +1,176 @@
-"""Pictures of a registration: before and after, checkerboard and overlay, and the way down."""
+"""Pictures of a registration: before and after, checkerboard and overlays, and the way down."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from diffus.frame import Frame
+from diffus.imaging.gain import expand
 from diffus.medium import Medium
+from diffus.plot import fan_slice
+from diffus.registration.animation import overlaid, save_animation
 from diffus.registration.motion import displacement_mm
+from diffus.registration.virtual_sweep import VirtualSweep
 from diffus.render import render
+from diffus.settings import RenderSettings
+from diffus.volume import Volume
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from diffus.registration.result import RegistrationResult
 
-_SQUARE_MM = 8.0
+__all__ = [
+    "Moment",
+    "before_after",
+    "before_and_after",
+    "checkerboard",
+    "overlay",
+    "plane_of",
+    "save_animation",
+    "stretched",
+    "way_down",
+]
+
+SQUARE_MM = 8.0
 _SPACING_MM = 0.3
+_SEEN = RenderSettings(speckle="expected")
+_BLEND = 0.75
+"""Opacity of the brightest ultrasound over the MRI."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """Where a registration put an ultrasound image, and what is seen there.
+
+    Args:
+        name: of the moment, as ``initial`` and ``best``.
+        rendered: what the medium looks like from there, one image.
+        mri: the volume that the medium was made from, in a world of its own.
+        world_from_probe: pose of the image in that world.
+    """
+
+    name: str
+    rendered: Frame
+    mri: Volume
+    world_from_probe: Float64[Tensor, "4 4"]
+
+    @classmethod
+    def at(
+        cls,
+        name: str,
+        medium: Medium,
+        fixed: Frame,
+        mri: Volume,
+        world_from_probe: Float64[Tensor, "4 4"],
+        counted: Bool[Tensor, "S N"] | None = None,
+    ) -> Moment:
+        """Render the medium from a pose with the probe of the ultrasound.
+
+        Args:
+            name: of the moment.
+            medium: what is rendered.
+            fixed: the ultrasound, one image.
+            mri: the volume that the medium was made from.
+            world_from_probe: pose of the image in its world.
+            counted: samples that are stretched as those of `plane_of` are; all as they are by default.
+        """
+        with torch.no_grad():
+            rendered = render(medium, fixed.probe, world_from_probe, _SEEN).detach()
+        shown = rendered if counted is None else stretched(rendered, counted)
+        return cls(name, shown, mri, world_from_probe)
+
+
+def plane_of(sweep: VirtualSweep, which: int | None = None) -> Frame:
+    """One virtual frame of an ultrasound volume, its grey values stretched to [0, 1].
+
+    Args:
+        sweep: frames of the volume.
+        which: of them; by default the middle one.
+    """
+    number = len(sweep.image) // 2 if which is None else which
+    image = sweep.image[number : number + 1]
+    pose = sweep.world_from_probe[number : number + 1]
+    frame = Frame(image, torch.zeros_like(image), sweep.probe, pose, RenderSettings())
+    return stretched(frame, sweep.weights[number] > 0)
+
+
+def stretched(frame: Frame, counted: Bool[Tensor, "S N"]) -> Frame:
+    """A frame whose counted samples go from black to white, and the others are black.
+
+    Args:
+        frame: one image.
+        counted: which of its samples are shown.
+    """
+    image = frame.scanlines[0]
+    shown = image[counted] if bool(counted.any()) else image.flatten()
+    low, high = torch.quantile(shown, torch.tensor([0.01, 0.995]).to(image)).tolist()
+    lines = (((image - low) / max(high - low, 1e-6)).clamp(0, 1) * counted)[None]
+    envelope = expand(lines, frame.probe, frame.settings)
+    return Frame(lines, envelope, frame.probe, frame.world_from_probe, frame.settings)
+
+
+def before_after(
+    fixed: Frame, first: Moment, best: Moment, away_mm: Float64[Tensor, " T"], title: str
+) -> Figure:
+    """The ultrasound between what both moments render; below, the MRI in each image plane, and the way.
+
+    Args:
+        fixed: the ultrasound, one image.
+        first: where the search began.
+        best: where it ended.
+        away_mm: how far from the best each step of the search was.
+        title: of the whole figure.
+    """
+    figure = Figure(figsize=(14, 8.5), layout="compressed")
+    axes = figure.subplots(2, 3)
+    pictures = {
+        f"rendered at the {first.name} pose": first.rendered,
+        "ultrasound": fixed,
+        f"rendered at the {best.name} pose": best.rendered,
+    }
+    for ax, (name, frame) in zip(axes[0], pictures.items(), strict=True):
+        _draw(ax, frame, _pixels(frame), name)
+    for ax, moment in ((axes[1, 0], first), (axes[1, 2], best)):
+        name = f"MRI in the {moment.name} image plane"
+        fan_slice(moment.mri, fixed.probe, moment.world_from_probe, ax=ax, margin_mm=10.0, title=name)
+    _draw_way(axes[1, 1], away_mm)
+    figure.suptitle(title, wrap=True)
+    return figure
+
+
+def checkerboard(fixed: Frame, first: Moment, best: Moment) -> Figure:
+    """Squares of the ultrasound and of what is rendered by turns, at both moments: edges should go on."""
+    figure = Figure(figsize=(12, 5.5), layout="compressed")
+    for ax, moment in zip(figure.subplots(1, 2, sharex=True, sharey=True), (first, best), strict=True):
+        mixed = _by_turns(_pixels(moment.rendered), _pixels(fixed))
+        _draw(ax, fixed, mixed, f"{moment.name}: rendered and ultrasound by turns")
+    figure.suptitle(f"squares of {SQUARE_MM:g} mm")
+    return figure
+
+
+def overlay(fixed: Frame, first: Moment, best: Moment) -> Figure:
+    """Above, what is rendered in red and the ultrasound in green; below, the ultrasound over the MRI."""
+    figure = Figure(figsize=(12, 9.5), layout="compressed")
+    axes = figure.subplots(2, 2)
+    image = _pixels(fixed)
+    for column, moment in enumerate((first, best)):
+        title = f"{moment.name}: rendered red, ultrasound green"
+        _draw(axes[0, column], fixed, overlaid(_pixels(moment.rendered), image), title)
+        below = axes[1, column]
+        title = f"{moment.name}: ultrasound over the MRI"
+        fan_slice(moment.mri, fixed.probe, moment.world_from_probe, ax=below, margin_mm=10.0, title=title)
+        around = below.get_xlim(), below.get_ylim()
+        below.imshow(image, extent=_extent(fixed), cmap="hot", vmin=0, vmax=1, alpha=_BLEND * image)
+        below.set(xlim=around[0], ylim=around[1])
+    return figure
 
 
 def before_and_after(result: RegistrationResult, frame: Frame, medium: Medium, which: int = 0) -> Figure:
@@ -33,85 +182,64 @@ def before_and_after(result: RegistrationResult, frame: Frame, medium: Medium, w
         medium: what is rendered.
         which: image of the sweep.
     """
-    from matplotlib.figure import Figure
-
     fixed = frame[which].detach()
     final = result.world_from_probe[which]
     placed = torch.linalg.inv(result.world_from_sweep) @ final
-    first, after = (_image(fixed, medium, at) for at in (result.initial @ placed, final))
-    real = fixed.cartesian(_SPACING_MM)[0].numpy()
+    with torch.no_grad():
+        first, after = (
+            _pixels(render(medium, fixed.probe, at, _SEEN)) for at in (result.initial @ placed, final)
+        )
+    real = _pixels(fixed)
     figure = Figure(figsize=(13, 8.5), layout="constrained")
     axes = figure.subplots(2, 3, sharex=True, sharey=True)
-    left, right, top, bottom = fixed.grid(_SPACING_MM).edges_mm()
-    extent = (left, right, bottom, top)
     pictures = {
         "rendered at the initial pose": first,
         "ultrasound": real,
         "rendered at the best pose": after,
-        "initial: rendered red, ultrasound green": _overlay(first, real),
-        f"checkerboard, squares of {_SQUARE_MM:g} mm": _checkerboard(after, real),
-        "best: rendered red, ultrasound green": _overlay(after, real),
+        "initial: rendered red, ultrasound green": overlaid(first, real),
+        f"checkerboard, squares of {SQUARE_MM:g} mm": _by_turns(after, real),
+        "best: rendered red, ultrasound green": overlaid(after, real),
     }
     for ax, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
-        ax.imshow(picture, extent=extent, cmap="gray", vmin=0, vmax=1)
-        ax.set_title(title)
-    for ax in axes[1]:
-        ax.set_xlabel("lateral x (mm)")
-    for ax in axes[:, 0]:
-        ax.set_ylabel("depth z (mm)")
-    figure.suptitle(f"{result.verdict}: {result.reason}")
+        _draw(ax, fixed, picture, title)
+        ax.label_outer()
+    figure.suptitle(f"{result.verdict}: {result.reason}", wrap=True)
     return figure
 
 
 def way_down(result: RegistrationResult) -> Figure:
     """Score of each descent, and how far the best one's poses were from its end."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     away = displacement_mm(result.trajectory, result.world_from_sweep, result.points)
-    left.plot(np.arange(len(away)), away.numpy(), marker="o")
-    left.set(xlabel="step", ylabel="mean displacement from the end (mm)", title="the best descent")
+    _draw_way(left, away)
     ends = displacement_mm(result.ends, result.world_from_sweep, result.points)
     right.scatter(ends.numpy(), result.scores.numpy(), s=14)
     right.set(xlabel="mean displacement from the best (mm)", ylabel="correlation", title="all descents")
     return figure
 
 
-def save_animation(result: RegistrationResult, frame: Frame, medium: Medium, path: str | Path) -> Path:
-    """The descent of the best start as an animated GIF: the rendered image red, the ultrasound green.
-
-    Raises:
-        ValueError: for another extension, or a place that cannot be written.
-    """
-    from PIL import Image
-
-    from diffus.files import write_aside
-
-    target = Path(path)
-    if target.suffix != ".gif":
-        raise ValueError(f"{target.name}: an animation is saved as .gif, got {target.suffix!r}")
-    fixed = frame[0].detach()
-    real = fixed.cartesian(0.5)[0].numpy()
-    placed = torch.linalg.inv(result.world_from_sweep) @ result.world_from_probe[0]
-    steps = [_overlay(_image(fixed, medium, at @ placed, 0.5), real) for at in result.trajectory]
-    shots = [Image.fromarray((255 * step).astype(np.uint8)) for step in steps]
-    with write_aside(target) as temporary:
-        shots[0].save(temporary, save_all=True, append_images=shots[1:], duration=200, loop=0)
-    return target
+def _pixels(frame: Frame) -> np.ndarray:
+    return frame.cartesian(_SPACING_MM)[0].numpy()
 
 
-def _image(
-    frame: Frame, medium: Medium, at: Float64[Tensor, "4 4"], spacing_mm: float = _SPACING_MM
-) -> np.ndarray:
-    with torch.no_grad():
-        return render(medium, frame.probe, at).cartesian(spacing_mm)[0].numpy()
+def _extent(frame: Frame) -> tuple[float, float, float, float]:
+    left, right, top, bottom = frame.grid(_SPACING_MM).edges_mm()
+    return left, right, bottom, top
 
 
-def _overlay(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    return np.clip(np.stack([moving, fixed, np.zeros_like(fixed)], axis=-1), 0, 1)
+def _draw(ax: Axes, frame: Frame, picture: np.ndarray, title: str) -> None:
+    ax.imshow(picture, extent=_extent(frame), cmap="gray", vmin=0, vmax=1)
+    ax.set(xlabel="lateral x (mm)", ylabel="depth z (mm)", title=title)
 
 
-def _checkerboard(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    rows, columns = (np.arange(n) * _SPACING_MM // _SQUARE_MM for n in fixed.shape)
+def _draw_way(ax: Axes, away_mm: Float64[Tensor, " T"]) -> None:
+    ax.plot(np.arange(len(away_mm)), away_mm.numpy(), marker="o", markersize=4)
+    ax.set(xlabel="step", ylabel="mean displacement from the end (mm)", title="the best descent")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(alpha=0.3)
+
+
+def _by_turns(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
+    rows, columns = (np.arange(n) * _SPACING_MM // SQUARE_MM for n in fixed.shape)
     return np.where((rows[:, None] + columns) % 2 == 0, moving, fixed)

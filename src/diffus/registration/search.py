@@ -11,13 +11,15 @@ from torch import Tensor
 
 from diffus.medium import Medium
 from diffus.probe import Probe
-from diffus.registration.descent import descend
+from diffus.registration.checkpoint import step
+from diffus.registration.descent import Descent, descend
 from diffus.registration.motion import pivot_of, sector_points
-from diffus.registration.objective import Objective
+from diffus.registration.objective import Compared, Objective
 from diffus.registration.options import SearchOptions
 from diffus.registration.priors import Prior
 from diffus.registration.stages import Stage
 from diffus.registration.starts import best_apart, starts_around
+from diffus.registration.trust import trust_at
 from diffus.settings import RenderSettings
 
 _AT_ONCE = 64
@@ -26,9 +28,11 @@ APART_MM = 2.0
 """Two starts of the survey that show the same points nearer together than this count as one."""
 SAME_MM = 0.5
 """Two descents that end nearer together than this have met."""
+_TRIES = 2
+"""Steps that `descend` tries in one iteration at most."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with the name of what is done, how much of it is, and how much there is."""
+"""Called with the name of what is done, how much of it is, and how much there may be at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +61,10 @@ class Target:
         turned = in_probe @ self.sweep_from_probe[:, :3, :3].mT + self.sweep_from_probe[:, None, :3, 3]
         return turned.flatten(0, 1)
 
-    def objective(self, stage: Stage, which: Tensor | None = None) -> Objective:
+    def objective(self, stage: Stage, which: Tensor | None = None) -> _Watched:
         """What poses are judged by in a stage, by all frames or some."""
         some = slice(None) if which is None else which
-        return Objective(
+        return _Watched(
             self.fixed[some],
             self.weights[some],
             self.medium,
@@ -108,6 +112,8 @@ def search(
 ) -> Found:
     """Survey, descend, prune, and descend again more finely.
 
+    Inside `checkpoint.kept_in` the survey and each stage are kept as they end.
+
     Args:
         target: what is registered.
         initial: where to look, ``world_from_sweep``.
@@ -126,12 +132,11 @@ def search(
     rivals: list[tuple[Tensor, float]] = []
     objective = None
     for number, stage in enumerate(options.stages):
-        if progress is not None:
-            progress(f"stage {number + 1} of {len(options.stages)}", number, len(options.stages))
+        name = f"stage {number + 1} of {len(options.stages)}"
         last = number == len(options.stages) - 1
         frames = _frames(target, options.frames_at_once * (4 if last else 1), generator)
         objective = target.objective(stage, frames)
-        path = descend(objective, poses, pivot, priors)
+        path = _descended(name, objective, poses, pivot, priors, costs, progress)
         ends[alive], scores[alive] = path.poses, 1 - path.energy / 2
         for after, energy in path.trail:
             for place, which in enumerate(alive.tolist()):
@@ -143,11 +148,15 @@ def search(
             rivals += [(path.poses[other], float(behind[other])) for other in apart[1:].tolist()]
         alive, poses = alive[kept], path.poses[kept]
         if last:
-            path = descend(objective, poses, pivot, priors, central=True)
+            path = _descended("last steps", objective, poses, pivot, priors, costs, progress, central=True)
+            if options.whole_tissue is not None:
+                whole = target.objective(options.whole_tissue, frames)
+                if trust_at(target, path.poses[0], whole).trusted:
+                    objective, name = whole, "whole tissue"
+                    path = _descended(name, whole, path.poses, pivot, priors, costs, progress, central=True)
             poses = path.poses
             trails[int(alive[0])] += [(at[0], 1 - float(energy[0]) / 2) for at, energy in path.trail]
             ends[alive], scores[alive] = poses, 1 - path.energy / 2
-        costs.add(objective)
     assert objective is not None
     winner = trails[int(alive[0])]
     return Found(
@@ -169,9 +178,64 @@ class _Costs:
     def __init__(self) -> None:
         self.frames = self.cells = 0
 
-    def add(self, objective: Objective) -> None:
-        self.frames += objective.rendered
-        self.cells += objective.rendered * objective.probe.n_scanlines * objective.probe.n_samples
+    def add(self, rendered: Tensor, probe: Probe) -> None:
+        self.frames += int(rendered)
+        self.cells += int(rendered) * probe.n_scanlines * probe.n_samples
+
+
+class _Watched(Objective):
+    """An objective that says each time that it was asked."""
+
+    watcher: Callable[[], None] | None = None
+
+    def __call__(self, world_from_sweep: Float64[Tensor, "B 4 4"]) -> Compared:
+        compared = super().__call__(world_from_sweep)
+        if self.watcher is not None:
+            self.watcher()
+        return compared
+
+
+def _descended(
+    name: str,
+    objective: _Watched,
+    poses: Float64[Tensor, "B 4 4"],
+    pivot: Float64[Tensor, "4 4"],
+    priors: Sequence[Prior],
+    costs: _Costs,
+    progress: Progress | None,
+    central: bool = False,
+) -> Descent:
+    """`descend` as a step that is kept."""
+    # Asked at the start, and in each iteration for the differences and for each step that is tried.
+    most = 1 + objective.stage.n_iterations * (_TRIES + (2 if central else 1))
+    asked = 0
+
+    def watcher() -> None:
+        nonlocal asked
+        asked += 1
+        if progress is not None:
+            progress(name, asked, most)
+
+    def work() -> dict[str, Tensor]:
+        before = objective.rendered
+        objective.watcher = watcher
+        path = descend(objective, poses, pivot, priors, central)
+        objective.watcher = None
+        return {
+            "poses": path.poses,
+            "energy": path.energy,
+            "seen": path.seen,
+            "trail": torch.stack([after for after, _ in path.trail]),
+            "trail_energy": torch.stack([energy for _, energy in path.trail]),
+            "rendered": torch.tensor(objective.rendered - before),
+        }
+
+    if progress is not None:
+        progress(name, 0, most)
+    found = step(name.replace(" ", "-"), work)
+    costs.add(found["rendered"], objective.probe)
+    trail = list(zip(found["trail"], found["trail_energy"], strict=True))
+    return Descent(found["poses"], found["energy"], found["seen"], trail)
 
 
 def _survey(
@@ -192,15 +256,18 @@ def _survey(
         return candidates
     frames = _frames(target, options.frames_at_once, generator)
     objective = target.objective(options.survey, frames)
-    count = len(objective.sweep_from_probe)
-    energies = []
-    for part in candidates.split(max(1, _AT_ONCE // count)):
-        if progress is not None:
-            progress("survey", sum(map(len, energies)), len(candidates))
-        energies.append(objective(part).energy)
-    costs.add(objective)
-    energy = torch.cat(energies)
-    best = best_apart(candidates, energy, options.n_starts, APART_MM, points)
+
+    def work() -> dict[str, Tensor]:
+        energies: list[Tensor] = []
+        for part in candidates.split(max(1, _AT_ONCE // len(objective.sweep_from_probe))):
+            if progress is not None:
+                progress("survey", sum(map(len, energies)), len(candidates))
+            energies.append(objective(part).energy)
+        return {"energy": torch.cat(energies), "rendered": torch.tensor(objective.rendered)}
+
+    found = step("survey", work)
+    costs.add(found["rendered"], objective.probe)
+    best = best_apart(candidates, found["energy"], options.n_starts, APART_MM, points)
     if options.n_starts > 1 and 0 not in best.tolist():
         best[-1 if len(best) == options.n_starts else len(best) - 1] = 0
     return candidates[best]

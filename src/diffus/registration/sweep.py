@@ -23,7 +23,7 @@ from diffus.registration.outcome import result_of
 from diffus.registration.priors import Prior, TrackedPose
 from diffus.registration.result import RegistrationResult
 from diffus.registration.search import Progress, Target, search
-from diffus.registration.stages import Stage
+from diffus.registration.trust import trust_at
 from diffus.settings import RenderSettings
 
 DEFAULT_OPTIONS = SearchOptions()
@@ -99,13 +99,13 @@ def register_sweep(
     poses = found.pose @ tracked
     if jitter is not None:
         poses = torch.stack(
-            [_settled(target, number, at, jitter, options.stages[-1]) for number, at in enumerate(poses)]
+            [_settled(target, number, at, jitter, options) for number, at in enumerate(poses)]
         )
     return result_of(found, target, start, poses, options, priors)
 
 
 def _settled(
-    target: Target, number: int, at: Float64[Tensor, "4 4"], jitter: Jitter, stage: Stage
+    target: Target, number: int, at: Float64[Tensor, "4 4"], jitter: Jitter, options: SearchOptions
 ) -> Float64[Tensor, "4 4"]:
     """The pose of one frame, between where the sweep and where its own image puts it."""
     alone = replace(
@@ -116,4 +116,9 @@ def _settled(
     )
     expected = TrackedPose(at, jitter.sigma_deg, jitter.sigma_mm)
     pivot = pivot_of(sector_points(target.probe))
-    return descend(alone.objective(stage), at[None], pivot, [expected], central=True).poses[0]
+    found = descend(alone.objective(options.stages[-1]), at[None], pivot, [expected], central=True).poses
+    if options.whole_tissue is not None:
+        whole = alone.objective(options.whole_tissue)
+        if trust_at(alone, found[0], whole).trusted:
+            found = descend(whole, found, pivot, [expected], central=True).poses
+    return found[0]

@@ -8,7 +8,9 @@ is found by sampling and descent, first rigid, then affine if asked for. Transfo
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,17 +21,22 @@ from diffus import pose
 from diffus.checks import require_one_of, require_shape
 from diffus.imaging.sector_volume import find_sector_in_volume
 from diffus.medium import Medium
+from diffus.presets import probe_from_dict
 from diffus.probe import Probe
 from diffus.registration.affine_descent import descend_affine
+from diffus.registration.archive import read_archive, write_archive
+from diffus.registration.checkpoint import step
 from diffus.registration.rendered_sweep import LOCAL, RENDERING, RenderedSweep
 from diffus.registration.rigid_search import SearchSettings, search
+from diffus.registration.search import Progress
 from diffus.registration.virtual_sweep import SweepSampling, VirtualSweep, support_of
 from diffus.settings import RenderSettings
 from diffus.similarity import LocalNCC, Similarity
 from diffus.volume import Volume
 
 TRANSFORMS = ("rigid", "affine")
-VERDICTS = ("converged", "ambiguous", "out_of_view")
+FILE_FORMAT = "diffus-volume-registration"
+FILE_VERSION = 1
 
 _SEARCH = SearchSettings()
 _COARSE = SweepSampling(n_frames=8, n_scanlines=36, n_samples=52, smoothing_mm=0.4)
@@ -39,6 +46,16 @@ _APART_MM = 3.0
 """Candidates farther apart than this are rivals."""
 _NEARLY = 0.97
 """Share of the best score from which a rival leaves the answer open."""
+_TENSORS = (
+    "mri_from_ultrasound",
+    "candidates",
+    "candidate_scores",
+    "initial",
+    "trajectory",
+    "trajectory_scores",
+)
+_WORDS = ("score", "initial_score", "verdict", "evaluations", "reason")
+_OF_SWEEP = ("world_from_probe", "image", "weights")
 
 
 @dataclass(frozen=True)
@@ -116,6 +133,10 @@ class VolumeRegistration:
             when nothing in reach left half of the ultrasound in the medium.
         evaluations: sweeps rendered at each level.
         sweep: the frames at the fine level.
+        reason: of the verdict, in words.
+        initial: the transform that the search began at.
+        trajectory: transforms on the way of the best.
+        trajectory_scores: of each, at its own level.
     """
 
     mri_from_ultrasound: Float64[Tensor, "4 4"]
@@ -126,6 +147,58 @@ class VolumeRegistration:
     verdict: str
     evaluations: tuple[int, ...]
     sweep: VirtualSweep = field(repr=False)
+    reason: str
+    initial: Float64[Tensor, "4 4"] = field(repr=False)
+    trajectory: Float64[Tensor, "T 4 4"] = field(repr=False)
+    trajectory_scores: Float64[Tensor, " T"] = field(repr=False)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the transform is to be believed."""
+        return self.verdict == "converged"
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        middle = self.sweep.centre_mm[None]
+        moved = pose.transform_points(self.mri_from_ultrasound, middle)
+        away = float((moved - pose.transform_points(self.initial, middle)).norm())
+        return "\n".join(
+            [
+                f"verdict: {self.verdict} ({self.reason})",
+                f"score: {self.score:.3f}, {self.initial_score:.3f} at the initial transform",
+                f"moved the middle of the ultrasound by {away:.2f} mm from the initial transform",
+                f"candidates at the end: {len(self.candidates)}, sweeps rendered: {sum(self.evaluations)}",
+            ]
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write everything as ``.npz``, without pickle.
+
+        Raises:
+            ValueError: for another extension or a place that cannot be written.
+        """
+        header = {"format": FILE_FORMAT, "version": FILE_VERSION, "frame": "RAS+", "unit": "mm"}
+        header |= {name: getattr(self, name) for name in _WORDS} | {"probe": self.sweep.probe.to_dict()}
+        tensors = {name: getattr(self, name) for name in _TENSORS}
+        return write_archive(
+            path, header, tensors | {f"sweep_{name}": getattr(self.sweep, name) for name in _OF_SWEEP}
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> VolumeRegistration:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ValueError: when it is not one, or of a newer version.
+        """
+        header, tensors = read_archive(path, FILE_FORMAT, FILE_VERSION, "volume registration")
+        sweep = VirtualSweep(
+            probe_from_dict(header["probe"]), *(tensors[f"sweep_{name}"] for name in _OF_SWEEP)
+        )
+        values: dict[str, Any] = {name: header[name] for name in _WORDS}
+        values |= {"evaluations": tuple(header["evaluations"])} | {name: tensors[name] for name in _TENSORS}
+        return cls(**values, sweep=sweep)
 
 
 def register_volume(
@@ -135,6 +208,7 @@ def register_volume(
     *,
     initial: Float[Tensor, "4 4"] | Any = None,
     settings: VolumeSettings | None = None,
+    progress: Progress | None = None,
 ) -> VolumeRegistration:
     """Find the transform between a swept 3D ultrasound volume and a medium made from MRI.
 
@@ -146,6 +220,7 @@ def register_volume(
         geometry: how the probe made the volume; found from its support when not given.
         initial: rigid ``mri_from_ultrasound`` about which to search; the identity by default.
         settings: how widely, how densely, and with which similarity.
+        progress: told of each part of the search.
 
     Raises:
         ValueError: for an initial transform that is not rigid, a constant volume, a geometry that shows
@@ -162,21 +237,30 @@ def register_volume(
         RenderedSweep(sweep, medium, measure, settings.rendering)
         for sweep, measure in zip(sweeps, similarities, strict=True)
     ]
-    found = search(levels, start, sweeps[-1].centre_mm, settings.search)
+    fine = sweeps[-1]
+    found = search(levels, start, fine.centre_mm, settings.search, progress)
     with torch.no_grad():
         initial_score = float(levels[-1](start[None])[0])
-    transform, score, fine = found.transforms[0], float(found.scores[0]), sweeps[-1]
+    transform, score = found.transforms[0], float(found.scores[0])
+    trajectory, trajectory_scores = found.trajectory, found.trajectory_scores
     if settings.transform == "affine" and score > -1:
-        transform, score = descend_affine(levels[-1], transform, fine.centre_mm, settings.search.n_steps)
+        transform, score = _affine(levels[-1], transform, settings.search.n_steps, progress)
+        trajectory = torch.cat([trajectory, transform[None]])
+        trajectory_scores = torch.cat([trajectory_scores, trajectory_scores.new_tensor([score])])
+    verdict, reason = _verdict(found.transforms, found.scores, fine)
     return VolumeRegistration(
         transform,
         score,
         initial_score,
         found.transforms,
         found.scores,
-        _verdict(found.transforms, found.scores, fine),
+        verdict,
         found.evaluations,
         fine,
+        reason,
+        start,
+        trajectory,
+        trajectory_scores,
     )
 
 
@@ -203,11 +287,38 @@ def _cut(ultrasound: Volume, geometry: SweepGeometry, sampling: SweepSampling) -
     )
 
 
-def _verdict(candidates: Float64[Tensor, "C 4 4"], scores: Float64[Tensor, " C"], sweep: VirtualSweep) -> str:
-    if float(scores[0]) <= -1:
-        return "out_of_view"
+def _affine(
+    level: RenderedSweep, start: Float64[Tensor, "4 4"], n_steps: int, progress: Progress | None
+) -> tuple[Float64[Tensor, "4 4"], float]:
+    """`descend_affine` as a step that is kept."""
+
+    def work() -> dict[str, Tensor]:
+        transform, score = descend_affine(level, start, level.sweep.centre_mm, n_steps)
+        return {"transform": transform, "score": torch.tensor(score, dtype=torch.float64)}
+
+    if progress is not None:
+        progress("affine", 0, 1)
+    found = step("affine", work)
+    return found["transform"], float(found["score"])
+
+
+def _verdict(
+    candidates: Float64[Tensor, "C 4 4"], scores: Float64[Tensor, " C"], sweep: VirtualSweep
+) -> tuple[str, str]:
+    """The verdict and why, in words."""
+    best = float(scores[0])
+    if best <= -1:
+        return "out_of_view", "nothing within reach leaves half of the ultrasound in the medium"
+    if best <= 0:
+        return "ambiguous", f"no motion within reach explains the ultrasound: score {best:.3f} at best"
     middles = sweep.world_from_probe[:, :3, 3] + 20 * sweep.world_from_probe[:, :3, 2]
     places = pose.transform_points(candidates, middles)
     apart = (places - places[0]).norm(dim=-1).mean(dim=-1)
-    rival = (apart > _APART_MM) & (scores > _NEARLY * scores[0])
-    return "ambiguous" if bool(rival.any()) or float(scores[0]) <= 0 else "converged"
+    rivals = ((apart > _APART_MM) & (scores > _NEARLY * best)).nonzero()[:, 0]
+    if len(rivals):
+        other = int(rivals[0])
+        return "ambiguous", (
+            f"a motion {float(apart[other]):.1f} mm away scores nearly as well: {float(scores[other]):.3f} "
+            f"against {best:.3f}"
+        )
+    return "converged", f"score {best:.3f}, nothing more than {_APART_MM:g} mm away comes near"
