@@ -15,7 +15,7 @@ from torch import Tensor
 
 from diffus import Medium, RenderSettings, Volume, render
 from diffus.bspline import BSplineDisplacement, LatticeOnGrid, cubic_weights
-from diffus.registration.deformable import DeformableSettings, register_deformable
+from diffus.registration.deformable import DeformableRegistration, DeformableSettings, register_deformable
 from diffus.registration.virtual_sweep import SweepSampling, VirtualSweep, frame_points
 from diffus.registration.volume import SweepGeometry
 from diffus.registration.warped_medium import WarpGrid
@@ -245,3 +245,16 @@ def _shifted(affine: Tensor, voxels: int) -> Tensor:
     moved = affine.clone()
     moved[:3, 3] += affine[:3, :3].sum(dim=1) * voxels
     return moved
+
+
+@pytest.mark.parametrize(
+    ("least", "plausible", "words"),
+    [(0.8, True, "at least 80%"), (0.3, False, "not to be believed"), (-0.1, False, "it folds")],
+)
+def test_a_deformation_that_squeezes_tissue_is_not_believed(
+    least: float, plausible: bool, words: str
+) -> None:
+    spline = BSplineDisplacement.at_rest(GRID, SHAPE, spacing_mm=7.0)
+    found = DeformableRegistration(torch.eye(4, dtype=torch.float64), spline, 0.5, 0.4, least, (0.4, 0.5))
+    assert found.plausible == plausible
+    assert words in found.summary()

@@ -299,9 +299,10 @@ def _status(result: Any, deformation: DeformableRegistration | None = None) -> i
     _say(result.summary())
     if deformation is not None:
         _say(deformation.summary())
-    failed = not result.converged or (deformation is not None and deformation.folds)
+    failed = not result.converged or (deformation is not None and not deformation.plausible)
     if failed:
-        reason = f"{result.verdict}, {result.reason}" if not result.converged else "the deformation folds"
+        squeezed = "the deformation squeezes tissue to less than half its volume"
+        reason = squeezed if result.converged else f"{result.verdict}, {result.reason}"
         _say(f"diffus: not to be believed: {reason}", stderr=True)
     return NOT_BELIEVED if failed else 0
 

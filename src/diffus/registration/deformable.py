@@ -39,6 +39,8 @@ _OF_SPLINE = ("coefficients", "world_from_control")
 _Score = Callable[[Float64[Tensor, "I J K 3"]], Tensor]
 _LEAST_VOLUME = 0.3
 """Share of its volume to which tissue may shrink before a penalty holds it."""
+PLAUSIBLE_VOLUME = 0.5
+"""Least share of its volume that tissue keeps in a deformation that is to be believed."""
 _FOLDING = 10.0
 """Weight of that penalty."""
 
@@ -102,6 +104,15 @@ class DeformableRegistration:
         """Whether the deformation turns tissue inside out anywhere around the frames."""
         return self.least_volume <= 0
 
+    @property
+    def plausible(self) -> bool:
+        """Whether tissue keeps at least half its volume everywhere.
+
+        Brain is all but incompressible: it bends and shears under surgery. A deformation that squeezes it has
+        followed noise.
+        """
+        return self.least_volume >= PLAUSIBLE_VOLUME
+
     def transform_points(self, points_mm: Float[Tensor, "*points 3"]) -> Float64[Tensor, "*points 3"]:
         """World points of the ultrasound, in the world of the MRI."""
         points = points_mm.double()
@@ -110,7 +121,8 @@ class DeformableRegistration:
 
     def summary(self) -> str:
         """A line or two for people."""
-        folding = "it folds" if self.folds else f"tissue keeps at least {self.least_volume:.0%} of its volume"
+        kept = f"tissue keeps at least {self.least_volume:.0%} of its volume"
+        folding = "it folds" if self.folds else kept if self.plausible else f"{kept}: not to be believed"
         return (
             f"free form: score {self.score:.3f}, {self.initial_score:.3f} without it\n"
             f"control points every {self.displacement.spacing_mm[0]:.1f} mm; {folding}"
