@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Float64
@@ -16,6 +17,9 @@ from diffus.mixing import CHANNELS, mix_tissues
 from diffus.tissue_maps import TissueMaps
 from diffus.tissues import SULCUS_BACKSCATTER, TISSUES, Tissue, tissue
 from diffus.volume import Volume
+
+if TYPE_CHECKING:
+    from diffus.learning.model import TissueModel
 
 SLAB_VOXELS = 2**21
 """Voxels converted at a time by the constructors, which bounds their working memory."""
@@ -207,6 +211,34 @@ class Medium:
             )
         return cls.from_channels(channels, first.world_from_voxel)
 
+    @classmethod
+    def from_model(
+        cls,
+        volumes: Volume | Mapping[str, Volume] | Sequence[Volume],
+        model: TissueModel | str | os.PathLike[str],
+        contrast: str | Sequence[str] | None = None,
+        mask: Volume | None = None,
+    ) -> Medium:
+        """Let a trained model say what the tissue is; see `diffus.learning`. Without gradients.
+
+        Args:
+            volumes: one volume, several on one grid, or {contrast: volume}.
+            model: the model, or the folder or card of one in a file.
+            contrast: name of each volume's contrast; by default those of the model, in their order. Not used
+                for a mapping.
+            mask: non-zero in the brain; found automatically when not given. Outside is saline.
+
+        Raises:
+            ValueError: as `from_mri`; for contrasts that the model was not trained for, and for a model file
+                that is damaged or of a newer version.
+        """
+        from diffus.learning import MRIFeatures, TissueModel, apply_model, load_model
+
+        chosen = model if isinstance(model, TissueModel) else load_model(model)
+        by_contrast = _by_contrast(volumes, chosen.contrasts if contrast is None else contrast)
+        chosen.require_contrasts(tuple(by_contrast))
+        return apply_model(chosen, MRIFeatures.from_volumes(by_contrast, mask))
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Number of voxels along i, j and k."""
@@ -285,8 +317,7 @@ def _by_contrast(
     names = [contrast] if isinstance(contrast, str) else list(contrast)
     if len(several) != len(names) or len(set(names)) != len(names) or not names:
         raise ValueError(
-            "from_mri needs one contrast for each volume, all different: "
-            f"got {len(several)} volumes and {names}"
+            f"expected one contrast for each volume, all different: got {len(several)} volumes and {names}"
         )
     return dict(zip(names, several, strict=True))
 

@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 import diffus
+from diffus.cli.dataset import Dataset
 from diffus.cli.demo import Demo
 from diffus.cli.info import Info
 from diffus.cli.register import Register
 from diffus.cli.render import Render
 from diffus.cli.scalars import REGISTRY
 from diffus.cli.sector import FindSector
+from diffus.cli.train import Train
 
 COMMANDS: dict[str, type] = {
     "demo": Demo,
@@ -27,6 +29,8 @@ COMMANDS: dict[str, type] = {
     "render": Render,
     "sector": FindSector,
     "register": Register,
+    "dataset": Dataset,
+    "train": Train,
 }
 """Command classes by name; each has ``run()``, which may return an exit status."""
 

@@ -1,0 +1,155 @@
+"""Pairs whose medium is known: frames with speckle, rendered from curves that training has to find."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diffus import ConvexProbe, RenderSettings, Volume, pose
+from diffus.imaging.formation import resampled
+from diffus.imaging.gain import time_gain_db
+from diffus.learning import MRIFeatures, TissueModel, VoxelModel, apply_model
+from diffus.learning.augmentation import Augmentation
+from diffus.learning.bounds import to_bounded
+from diffus.learning.case import TrainingCase
+from diffus.learning.frames import VirtualFrames
+from diffus.learning.settings import TrainingSettings
+from diffus.learning.trainer import HeldOut
+from diffus.learning.training import launched, train_on
+from diffus.registration.virtual_sweep import VirtualSweep
+from diffus.render import render
+from diffus.segmentation.morphology import smooth
+
+SIZE, SPACING_MM = 64, 1.2
+PROBE = resampled(
+    ConvexProbe(radius_mm=20.0, field_of_view_deg=60.0, depth_mm=50.0, frequency_mhz=6.0), 64, 96
+)
+STILL = Augmentation(mri_scale=0, mri_bias=0, gain=0, tgc=0, dynamic_range=0)
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Hidden and found curves of one channel at intensities that the MRI holds.
+
+    Args:
+        intensity: normalised.
+        hidden: of the medium that the frames were rendered from.
+        found: after training.
+        before: the untrained values.
+    """
+
+    intensity: Float[Tensor, " n"]
+    hidden: Float[Tensor, " n"]
+    found: Float[Tensor, " n"]
+    before: Float[Tensor, " n"]
+
+    def errors(self, which: str, weights: Float[Tensor, " n"]) -> tuple[float, float]:
+        """Root mean squared relative error of ``found`` or ``before``: as it is, and with its level free."""
+        departure = torch.log(getattr(self, which) / self.hidden)
+        mean = (departure * weights).sum() / weights.sum()
+        spread = (((departure - mean) ** 2 * weights).sum() / weights.sum()).sqrt()
+        whole = ((departure**2 * weights).sum() / weights.sum()).sqrt()
+        return float(whole), float(spread)
+
+
+def mri() -> MRIFeatures:
+    """Blobs of every intensity from CSF to white matter, brain all over."""
+    generator = torch.Generator().manual_seed(1)
+    pattern = smooth(torch.randn(SIZE, SIZE, SIZE, generator=generator), (SPACING_MM,) * 3, 2.5)
+    pattern = pattern / pattern.std()
+    values = 60 + 22 * torch.tanh(pattern)
+    affine = torch.diag(torch.tensor([SPACING_MM] * 3 + [1.0], dtype=torch.float64))
+    affine[:3, 3] = -SPACING_MM * (SIZE - 1) / 2
+    mask = Volume(torch.ones(SIZE, SIZE, SIZE), affine)
+    return MRIFeatures.from_volumes({"t1": Volume(values, affine)}, mask)
+
+
+def hidden_model() -> VoxelModel:
+    """Backscatter and attenuation that rise and fall otherwise than the untrained ones."""
+    model = VoxelModel(("t1",))
+    at = torch.linspace(0, model.highest, model.n_knots)
+    with torch.no_grad():
+        model.curves[0, :, 1] = 0.5 * torch.sin(5 * at)
+        model.curves[0, :, 2] = 0.6 * torch.cos(6 * at)
+    return model
+
+
+def sweep_over(features: MRIFeatures, model: TissueModel, count: int) -> TrainingCase:
+    """Frames with sampled speckle of the hidden medium, from many sides."""
+    generator = torch.Generator().manual_seed(3)
+    directions = torch.randn(count, 3, generator=generator, dtype=torch.float64)
+    entries = -28 * directions / directions.norm(dim=1, keepdim=True)
+    poses = torch.stack([pose.look_at(entry, -0.2 * entry) for entry in entries])
+    fine = PROBE.with_options(n_samples=384, fractional_bandwidth=0.6)
+    settings = RenderSettings(propagation="primary", speckle="sampled", gain_db=45.0, noise_db=None)
+    shown = render(apply_model(model, features), fine, poses, settings).envelope.clamp_min(1e-9)
+    gained = shown * 10 ** (time_gain_db(fine, settings, shown) / 20)
+    level = 20 * torch.log10((gained**2).unflatten(-1, (96, 4)).mean(dim=-1).sqrt())
+    sweep = VirtualSweep(PROBE, poses, level, torch.ones_like(level))
+    place = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    identity = torch.eye(4, dtype=torch.float64)
+    return TrainingCase("made here", features, VirtualFrames(sweep, place), identity, torch.zeros(3).double())
+
+
+def recover(
+    loss: str, steps: int, known_range: bool = True, count: int = 48
+) -> tuple[dict[str, Recovered], Float[Tensor, " n"]]:
+    """Train from the untrained medium; curves of each channel, and how often each intensity occurs.
+
+    Args:
+        loss: by name.
+        steps: of training.
+        known_range: whether the loss is told the dynamic range of the scanner.
+        count: of frames.
+    """
+    features, hidden = mri(), hidden_model()
+    case = sweep_over(features, hidden, count)
+    settings = TrainingSettings(
+        contrasts=("t1",),
+        steps=steps,
+        loss=loss,
+        decibel_per_grey=1.0 if known_range else None,
+        penalty=0.01,
+        frames_per_step=12,
+        augmentation=STILL,
+        validate_every=20,
+        checkpoint_every=steps,
+        panel_every=0,
+    )
+    held_out = [HeldOut(case.part(0.8, 1.01), trained_as=0)]
+    with tempfile.TemporaryDirectory() as out:
+        parts = [case.part(0.0, 0.8)]
+        result = train_on(launched(settings), parts, held_out, Path(out), settings)
+    found = result.model
+    assert isinstance(found, VoxelModel)
+    return _curves(features, hidden, found)
+
+
+def _curves(
+    features: MRIFeatures, hidden: VoxelModel, found: VoxelModel
+) -> tuple[dict[str, Recovered], Float[Tensor, " n"]]:
+    """Mean of each channel's logarithm over the voxels of an intensity."""
+    intensity = features.intensities[0].flatten()
+    edges = torch.linspace(0.3, 1.05, 16)
+    bins = torch.bucketize(intensity, edges)
+    counted = torch.bincount(bins, minlength=len(edges) + 1)[1:-1].float()
+    media = {
+        "hidden": apply_model(hidden, features).channels,
+        "found": apply_model(found, features).channels,
+        "before": to_bounded(VoxelModel(("t1",)).unbounded(features).detach()),
+    }
+    middles = (edges[1:] + edges[:-1]) / 2
+    curves = {}
+    for number, channel in ((1, "attenuation"), (2, "backscatter")):
+        means = {}
+        for name, channels in media.items():
+            logarithm = torch.log(channels[..., number]).flatten()
+            total = torch.bincount(bins, weights=logarithm.double(), minlength=len(edges) + 1)[1:-1]
+            means[name] = torch.exp(total / counted.clamp_min(1)).float()
+        curves[channel] = Recovered(middles, means["hidden"], means["found"], means["before"])
+    return curves, counted
