@@ -87,7 +87,11 @@ def values_and_gradients(
 ) -> dict[str, Tensor]:
     leaves = [tensors[0].to(dtype), *tensors[1:]]
     leaves = [t.to(device).detach().requires_grad_() for t in leaves]
-    values = module.sample_lines(*leaves)
+    values = (
+        module.sample_lines(*leaves)
+        if module is triton_sampling
+        else torch.stack(module.sample_maps(*leaves)[:3])
+    )
     weights = torch.arange(values.numel(), dtype=torch.float64).cos().reshape(values.shape).to(values)
     gradients = torch.autograd.grad((values * weights).sum(), leaves)
     return {"values": values.detach().cpu()} | {

@@ -21,15 +21,15 @@ from diffus.imaging.formation import (
     warn_if_undersampled,
     with_interfaces,
 )
-from diffus.imaging.gain import compress, layer_loss
+from diffus.imaging.gain import compress
+from diffus.imaging.layers import layers
 from diffus.imaging.noise import electronic_noise, noise_power
 from diffus.imaging.smoothing import reduce_speckle
 from diffus.imaging.speckle import scattered_iq
-from diffus.imaging.specular import tilted_impedance
 from diffus.medium import Medium
 from diffus.probe import Probe
-from diffus.propagation import echoes, two_way_transmission
-from diffus.scanline_sampling import ScanlineMedium, node_steps, sample_scanline_medium
+from diffus.propagation import echoes
+from diffus.scanline_sampling import ScanlineMedium, sample_scanline_medium
 from diffus.settings import RenderSettings
 
 DEFAULT_SETTINGS = RenderSettings()
@@ -165,12 +165,7 @@ def echo_strengths(
     Both carry the two-way transmission through the interfaces above and the two-way attenuation. Cell k lies
     between nodes k and k + 1, with interface k in its middle.
     """
-    loss = layer_loss(lines.attenuation, probe, settings)
-    impedance, passes = lines.impedance, loss
-    if settings.specular_angle_deg is not None and settings.propagation != "published":
-        steps = node_steps(probe, impedance)
-        impedance, behind = tilted_impedance(impedance, steps, settings.specular_angle_deg, probe.wraps)
-        passes = loss * behind
+    impedance, passes, power = layers(lines, probe, settings)
     amplitude = echoes(
         impedance,
         model=settings.propagation,
@@ -178,12 +173,7 @@ def echo_strengths(
         loss=passes,
         backend=settings.backend,
     )
-    summed = over_planes(amplitude, lines)
-    if settings.speckle == "none":
-        return summed, None
-    reach = two_way_transmission(lines.impedance) * loss.cumprod(dim=-1) ** 2
-    density = (lines.backscatter[..., :-1] ** 2 + lines.backscatter[..., 1:] ** 2) / 2
-    return summed, density * reach**2
+    return over_planes(amplitude, lines), power
 
 
 def _interfaces(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from diffus.affine import spacing_of
 from diffus.imaging.beam import elevation_sigma_mm
 from diffus.imaging.specular import NodeSteps
+from diffus.keeping import kept
 from diffus.medium import Medium
 from diffus.probe import Probe
 from diffus.propagation import resolve_backend
@@ -54,21 +56,26 @@ def sample_scanline_medium(
             cannot serve the medium.
     """
     nodes = _scanline_nodes(medium, probe, world_from_probe)
-    _require_overlap(nodes, medium)
-    _, weights = elevation_planes(probe, nodes.depths)
+    _, _, weights = _node_table(probe)
     weights, voxel_mm = weights.to(medium.channels), (1 / nodes.directions.norm(dim=-1)).to(medium.channels)
     chosen = resolve_backend(backend, medium.impedance)
-    if chosen == "torch":
-        index = _node_index(nodes, medium.channels)
-        values = sample_trilinear(medium.channels, index)
-        fade = (1 - _voxels_outside(index, medium.shape)).clamp_min(0).prod(dim=-1)
-        return ScanlineMedium(values[..., 0], values[..., 1], values[..., 2] * fade, weights, voxel_mm)
     if chosen == "numba":
-        from diffus.numba_sampling import sample_lines
-    else:
+        from diffus.numba_sampling import sample_maps
+
+        impedance, attenuation, backscatter, seen = sample_maps(medium.channels, *nodes)
+        if not bool(seen.any(dim=1).all()):
+            _require_overlap(nodes, medium)
+        return ScanlineMedium(impedance, attenuation, backscatter, weights, voxel_mm)
+    _require_overlap(nodes, medium)
+    if chosen == "triton":
         from diffus.triton_sampling import sample_lines
-    values = sample_lines(medium.channels, *nodes)
-    return ScanlineMedium(values[0], values[1], values[2], weights, voxel_mm)
+
+        values = sample_lines(medium.channels, *nodes)
+        return ScanlineMedium(values[0], values[1], values[2], weights, voxel_mm)
+    index = _node_index(nodes, medium.channels)
+    values = sample_trilinear(medium.channels, index)
+    fade = (1 - _voxels_outside(index, medium.shape)).clamp_min(0).prod(dim=-1)
+    return ScanlineMedium(values[..., 0], values[..., 1], values[..., 2] * fade, weights, voxel_mm)
 
 
 def elevation_planes(
@@ -86,13 +93,30 @@ def elevation_planes(
 
 def node_steps(probe: Probe, like: Tensor) -> NodeSteps:
     """How far apart the nodes of a probe's scanlines lie."""
-    step = as_double(probe.sample_spacing_mm)
-    depths = torch.arange(probe.n_samples + 1, dtype=torch.float64) * step
+    return _node_steps(probe, like.dtype, like.device)
+
+
+@kept
+def _node_steps(probe: Probe, dtype: torch.dtype, device: torch.device) -> NodeSteps:
+    lowered = partial(Tensor.to, dtype=dtype, device=device)
+    depths, offsets, _ = _node_table(probe)
     # Scanlines that start at one point are as far apart there as a sample deeper.
     apart = probe.lateral_spacing_mm(torch.cat([depths[1:2], depths[1:]]))
-    planes = elevation_planes(probe, depths)[0].to(like) if probe.n_elevation > 1 else None
-    shear = None if probe.shear is None else probe.shear.to(like)
-    return NodeSteps(step.to(like), apart.to(like), planes, shear)
+    planes = lowered(offsets) if probe.n_elevation > 1 else None
+    shear = None if probe.shear is None else lowered(probe.shear)
+    return NodeSteps(lowered(as_double(probe.sample_spacing_mm)), lowered(apart), planes, shear)
+
+
+@kept
+def _node_table(
+    probe: Probe,
+) -> tuple[Float64[Tensor, " nodes"], Float64[Tensor, "E nodes"], Float64[Tensor, " E"]]:
+    """Depths of the nodes in mm, and the elevation planes there."""
+    depths = torch.arange(probe.n_samples + 1, dtype=torch.float64) * as_double(probe.sample_spacing_mm)
+    return depths, *elevation_planes(probe, depths)
+
+
+_scanlines = kept(lambda probe: probe.scanlines())
 
 
 class _Nodes(NamedTuple):
@@ -116,16 +140,14 @@ def _scanline_nodes(medium: Medium, probe: Probe, world_from_probe: Float64[Tens
     device = medium.impedance.device
     voxel_from_probe = medium.voxel_from_world.to(device) @ world_from_probe.to(device)
     linear, shift = voxel_from_probe[:, :3, :3], voxel_from_probe[:, :3, 3]
-    lines = probe.scanlines()
-    step = as_double(probe.sample_spacing_mm).to(device)
-    depths = torch.arange(probe.n_samples + 1, dtype=torch.float64, device=device) * step
-    offsets, _ = elevation_planes(probe, depths)
+    lines = _scanlines(probe)
+    depths, offsets, _ = _node_table(probe)
     return _Nodes(
         lines.origins_mm.to(device) @ linear.mT + shift[:, None],
         lines.directions.to(device) @ linear.mT,
         linear[:, :, 1],
-        depths,
-        offsets,
+        depths.to(device),
+        offsets.to(device),
     )
 
 

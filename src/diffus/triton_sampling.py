@@ -30,9 +30,9 @@ def sample_lines(
 ) -> Float[Tensor, "3 B E S nodes"]:
     """Sample three maps at the voxel indices ``origins + directions depths + across offsets``.
 
-    As `numba_sampling.sample_lines`, on a CUDA device, or on the CPU by Triton's interpreter. Beyond the grid
-    the maps go on as at its border; the third fades to zero within a voxel. The gradient to the grid is
-    summed in no fixed order: its last digits vary between runs.
+    As `numba_sampling.sample_maps` but in one tensor, on a CUDA device, or on the CPU by Triton's
+    interpreter. Beyond the grid the maps go on as at its border; the third fades to zero within a voxel. The
+    gradient to the grid is summed in no fixed order: its last digits vary between runs.
     """
     return _SampleLines.apply(grid, origins, directions, across, depths, offsets)
 

@@ -142,3 +142,20 @@ def test_a_point_leans() -> None:
     for line in (6, 8, 10, 13):
         centroid = float((blurred[0, line] * places).sum() / blurred[0, line].sum())
         assert centroid == pytest.approx(40 - 2.5 * (line - 10), abs=1e-3)
+
+
+@pytest.mark.parametrize("wraps", [False, True])
+@pytest.mark.parametrize("widening", [None, torch.linspace(1.0, 1.3, 33)], ids=["alike", "widening"])
+def test_the_kernel_keeps_nothing_of_the_depths_before(wraps: bool, widening: torch.Tensor | None) -> None:
+    # Blocks of depths, the first with a wide beam and the next with a narrow one, and an odd end.
+    sigma = torch.cat([torch.full((40,), 3.0), torch.full((61,), 0.4)]).double()
+    given = image(2, 33, 101)
+    wider = None if widening is None else widening.double()
+    bar = image(2, 33, 101).flip(2)
+    found = []
+    for backend in ("torch", "numba"):
+        x = given.clone().requires_grad_()
+        blurred = blur_scanlines(x, sigma, wraps, wider, backend)
+        found += [(blurred.detach(), *torch.autograd.grad(blurred, x, bar))]
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-12, atol=1e-13)

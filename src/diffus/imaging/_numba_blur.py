@@ -5,14 +5,16 @@ Innermost loops run along depth, over neighbours in memory, and give no item the
 
 from __future__ import annotations
 
-import math
 from typing import no_type_check
 
 import numpy as np
 from numba import njit
 
+from diffus.imaging._numba_exponential import exponential
 from diffus.imaging.blur import LEAST_SIGMA, REACH
 from diffus.kernels import compiled
+from diffus.propagation._numba import aligned_zeros
+from diffus.propagation._simd import LINE_BYTES, add_product, load, multiply, spread, store
 
 BLOCK = 32
 """Depth samples blurred together across scanlines."""
@@ -22,17 +24,18 @@ BLOCK = 32
 @no_type_check
 def along_depth(image, taps, out, lines):
     """Fill some lines of out (L, N) with image (L, N) blurred by taps (R + 1,), the middle one first."""
-    n_samples = image.shape[1]
+    n_samples, reach = image.shape[1], min(len(taps), image.shape[1]) - 1
+    padded = np.zeros(n_samples + 2 * reach, image.dtype)
+    middle = padded[reach : reach + n_samples]
     for line in range(lines[0], lines[1]):
-        source, target = image[line], out[line]
+        target = out[line]
+        middle[:] = image[line]
         for k in range(n_samples):
-            target[k] = taps[0] * source[k]
-        for q in range(1, min(len(taps), n_samples)):
-            tap = taps[q]
-            for k in range(n_samples - q):
-                target[k] += tap * source[k + q]
-            for k in range(n_samples - q):
-                target[k + q] += tap * source[k]
+            target[k] = taps[0] * middle[k]
+        for q in range(1, reach + 1):
+            tap, low, high = taps[q], padded[reach - q : reach - q + n_samples], padded[reach + q :]
+            for k in range(n_samples):
+                target[k] += tap * (low[k] + high[k])
 
 
 @compiled
@@ -59,13 +62,16 @@ def _fill(weights, whole, sigma, wider, first, count, most):
     for k in range(count):
         width = max(sigma[first + k] * wider, LEAST_SIGMA)
         radius = max(radius, min(int(REACH * width), most))
-    for k in range(count):
-        whole[k] = 0.0
+    widths = sigma[first : first + count]
     for q in range(radius + 1):
+        row, sides = weights[q], 1.0 if q == 0 else 2.0
         for k in range(count):
-            width = max(sigma[first + k] * wider, LEAST_SIGMA)
-            weights[q, k] = math.exp(-0.5 * (q / width) ** 2) if q <= REACH * width else 0.0
-            whole[k] += weights[q, k] if q == 0 else 2 * weights[q, k]
+            offset = q / max(widths[k] * wider, LEAST_SIGMA)
+            row[k] = exponential(-0.5 * offset * offset) if offset <= REACH else 0.0
+        if q == 0:
+            whole[:] = 0.0
+        for k in range(count):
+            whole[k] += sides * row[k]
     return radius
 
 
@@ -99,67 +105,135 @@ def across_scanlines(image, sigma, widening, wraps, most, out, blocks):
         blocks: first and last but one.
     """
     n_images, n_lines, n_samples = image.shape
-    weights, whole, sums, total = (
-        np.zeros((most + 1, BLOCK), image.dtype),
-        np.zeros(BLOCK, image.dtype),
-        np.ones(BLOCK, image.dtype),
+    weights, whole = (
+        aligned_zeros(image, (most + 1) * BLOCK).reshape(most + 1, BLOCK),
         np.zeros(BLOCK, image.dtype),
     )
+    sums = np.ones(BLOCK, image.dtype)
+    flat = weights.reshape(weights.size)
     for block in range(blocks[0], blocks[1]):
         first = block * BLOCK
         count = min(BLOCK, n_samples - first)
-        radius = _fill(weights, whole, sigma, widening[0], first, count, most)
-        for line in range(n_lines):
-            if len(widening) > 1:
-                radius = _fill(weights, whole, sigma, widening[line], first, count, most)
-            _sums(weights, whole, line, radius, n_lines, wraps, count, sums)
-            for b in range(n_images):
-                for k in range(BLOCK):
-                    total[k] = 0.0
-                for q in range(-radius, radius + 1):
-                    m = line + q
-                    if wraps:
-                        m %= n_lines
-                    elif m < 0 or m >= n_lines:
-                        continue
-                    row, source = weights[abs(q)], image[b, m, first : first + count]
-                    for k in range(count):
-                        total[k] += row[k] * source[k]
+        radius = _widest(sigma, widening, first, count, most)
+        reach = _fill(weights, whole, sigma, widening[0], first, count, most)
+        tile, row = aligned_zeros(image, (n_lines + 2 * radius) * BLOCK), aligned_zeros(image, BLOCK)
+        for b in range(n_images):
+            for line in range(n_lines):
+                start = (radius + line) * BLOCK
+                tile[start : start + count] = image[b, line, first : first + count]
+            _close(tile, radius, n_lines, wraps)
+            for line in range(n_lines):
+                if len(widening) > 1:
+                    reach = _fill(weights, whole, sigma, widening[line], first, count, most)
+                _sums(weights, whole, line, reach, n_lines, wraps, count, sums)
+                _gather(tile, flat, radius + line, reach, row)
                 for k in range(count):
-                    out[b, line, first + k] = total[k] / sums[k]
+                    out[b, line, first + k] = row[k] / sums[k]
+
+
+@njit(inline="always")
+@no_type_check
+def _widest(sigma, widening, first, count, most):
+    """Largest offset that any scanline uses at some depths."""
+    width = 0.0
+    for k in range(count):
+        width = max(width, float(sigma[first + k]))
+    return max(1, min(int(REACH * max(width * max(widening.max(), 1.0), LEAST_SIGMA)) + 1, most))
+
+
+@njit(inline="always")
+@no_type_check
+def _close(tile, radius, n_lines, wraps):
+    """Put the rows of a ring's ends beyond its other ends."""
+    if wraps:
+        edge, ring = radius * BLOCK, n_lines * BLOCK
+        tile[:edge] = tile[ring : ring + edge]
+        tile[edge + ring :] = tile[edge : 2 * edge]
+
+
+@njit(inline="always")
+@no_type_check
+def _gather(tile, weights, at, reach, row):
+    """Fill a row with the weighted sum of the rows around one of a tile; both sides share a weight."""
+    vectors = BLOCK * tile.itemsize // LINE_BYTES
+    one = spread(tile, 1.0)
+    for vector in range(vectors):
+        total = multiply(load(weights, vector), load(tile, at * vectors + vector))
+        for q in range(1, reach + 1):
+            both = add_product(
+                one, load(tile, (at - q) * vectors + vector), load(tile, (at + q) * vectors + vector)
+            )
+            total = add_product(load(weights, q * vectors + vector), both, total)
+        store(row, vector, total)
 
 
 @compiled
 @no_type_check
 def across_scanlines_adjoint(sigma, widening, wraps, most, bar, image_bar, blocks):
-    """Add to some blocks of image_bar (B, S, N) the gradient bar (B, S, N) taken back to the image."""
+    """Fill some blocks of image_bar (B, S, N) with the gradient bar (B, S, N) taken back to the image.
+
+    Where all scanlines share their weights those are symmetric, and the way back gathers as the way there.
+    """
     n_images, n_lines, n_samples = bar.shape
-    weights, whole, sums, share = (
-        np.zeros((most + 1, BLOCK), bar.dtype),
-        np.zeros(BLOCK, bar.dtype),
-        np.ones(BLOCK, bar.dtype),
+    weights, whole = (
+        aligned_zeros(bar, (most + 1) * BLOCK).reshape(most + 1, BLOCK),
         np.zeros(BLOCK, bar.dtype),
     )
+    sums = np.ones(BLOCK, bar.dtype)
+    flat, alike = weights.reshape(weights.size), len(widening) == 1
     for block in range(blocks[0], blocks[1]):
         first = block * BLOCK
         count = min(BLOCK, n_samples - first)
-        radius = _fill(weights, whole, sigma, widening[0], first, count, most)
-        for line in range(n_lines):
-            if len(widening) > 1:
-                radius = _fill(weights, whole, sigma, widening[line], first, count, most)
-            _sums(weights, whole, line, radius, n_lines, wraps, count, sums)
-            for b in range(n_images):
+        radius = _widest(sigma, widening, first, count, most)
+        reach = _fill(weights, whole, sigma, widening[0], first, count, most)
+        tile, row = aligned_zeros(bar, (n_lines + 2 * radius) * BLOCK), aligned_zeros(bar, BLOCK)
+        for b in range(n_images):
+            tile[:] = 0.0
+            for line in range(n_lines):
+                if not alike:
+                    reach = _fill(weights, whole, sigma, widening[line], first, count, most)
+                _sums(weights, whole, line, reach, n_lines, wraps, count, sums)
+                share = tile[(radius + line) * BLOCK : (radius + line + 1) * BLOCK] if alike else row
                 for k in range(count):
                     share[k] = bar[b, line, first + k] / sums[k]
-                for q in range(-radius, radius + 1):
-                    m = line + q
-                    if wraps:
-                        m %= n_lines
-                    elif m < 0 or m >= n_lines:
-                        continue
-                    row, target = weights[abs(q)], image_bar[b, m, first : first + count]
-                    for k in range(count):
-                        target[k] += row[k] * share[k]
+                if not alike:
+                    _scatter(tile, flat, radius + line, reach, row)
+            if alike:
+                _close(tile, radius, n_lines, wraps)
+            else:
+                _fold(tile, radius, n_lines, wraps)
+            for line in range(n_lines):
+                if alike:
+                    _gather(tile, flat, radius + line, reach, row)
+                else:
+                    row[:] = tile[(radius + line) * BLOCK : (radius + line + 1) * BLOCK]
+                for k in range(count):
+                    image_bar[b, line, first + k] = row[k]
+
+
+@njit(inline="always")
+@no_type_check
+def _scatter(tile, weights, at, reach, row):
+    """Add a weighted row to the rows around one of a tile."""
+    vectors = BLOCK * tile.itemsize // LINE_BYTES
+    for vector in range(vectors):
+        share = load(row, vector)
+        for q in range(-reach, reach + 1):
+            place = (at + q) * vectors + vector
+            store(
+                tile, place, add_product(load(weights, abs(q) * vectors + vector), share, load(tile, place))
+            )
+
+
+@njit(inline="always")
+@no_type_check
+def _fold(tile, radius, n_lines, wraps):
+    """Add what lies beyond a ring's ends to its other ends."""
+    if wraps:
+        edge, ring = radius * BLOCK, n_lines * BLOCK
+        for i in range(edge):
+            tile[ring + i] += tile[i]
+            tile[edge + i] += tile[edge + ring + i]
 
 
 @compiled

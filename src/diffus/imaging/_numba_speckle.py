@@ -13,6 +13,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
+from diffus.imaging._numba_exponential import exponential
 from diffus.imaging._numba_scatterers import CIRCLE, find_row, outside, place_row
 from diffus.imaging._numba_tiles import BLOCK, add_product
 from diffus.imaging.gain import SILENCE
@@ -20,6 +21,8 @@ from diffus.imaging.point_spread import REACH
 from diffus.kernels import compiled
 
 _FLOOR = SILENCE**2
+SEEN = 11
+"""Numbers kept of each scatterer of a row that is seen."""
 
 
 @njit(inline="always")
@@ -96,18 +99,50 @@ def _amplitude(power, l0, l1, k0, k1, line_share, sample_share):
 
 @njit(inline="always")
 @no_type_check
-def _fill(taps, count, distance, per_step, weight, change):
+def _see_row(count, row, wraps, tables, narrowing, n_lines, low_sample, high_sample, pulse, seen):
+    """Fill ``seen`` (SEEN, at least count) with those scatterers of a row that are seen; how many.
+
+    Of each: scanline, sample, scanlines reached, 1 / sigma in scanlines, distance from the plane in sigmas,
+    real and imaginary part; then what its profiles begin and go on with (see `_profiles`), made for all of
+    the row together, so that the exponentials come several at a time.
+    """
+    n_seen, per_sample, reach = 0, pulse[0], REACH / pulse[0]
+    for n in range(count):
+        lines_reached, per_line, gain, off_plane = _look(
+            row[0, n], row[1, n], row[2, n], wraps, tables, narrowing, n_lines, low_sample, high_sample
+        )
+        if lines_reached >= 0:
+            seen[0, n_seen], seen[1, n_seen], seen[2, n_seen] = row[0, n], row[1, n], lines_reached
+            seen[3, n_seen], seen[4, n_seen] = per_line, off_plane
+            seen[5, n_seen], seen[6, n_seen] = row[3, n], row[4, n]
+            seen[7, n_seen] = gain * pulse[3]
+            n_seen += 1
+    lines, samples, reached, per_lines, off_planes = seen[0], seen[1], seen[2], seen[3], seen[4]
+    weights, along_ratios, across_ratios, across_changes = seen[7], seen[8], seen[9], seen[10]
+    for n in range(n_seen):
+        up = (np.ceil(samples[n] - reach) - samples[n]) * per_sample
+        left = (np.ceil(lines[n] - reached[n]) - lines[n]) * per_lines[n]
+        off = off_planes[n]
+        weights[n] *= exponential(-0.5 * (off * off + up * up + left * left))
+    for n in range(n_seen):
+        up = (np.ceil(samples[n] - reach) - samples[n]) * per_sample
+        along_ratios[n] = exponential(-per_sample * (up + 0.5 * per_sample))
+    for n in range(n_seen):
+        left = (np.ceil(lines[n] - reached[n]) - lines[n]) * per_lines[n]
+        across_ratios[n] = exponential(-per_lines[n] * (left + 0.5 * per_lines[n]))
+    for n in range(n_seen):
+        across_changes[n] = exponential(-per_lines[n] * per_lines[n])
+    return n_seen
+
+
+@njit(inline="always")
+@no_type_check
+def _fill(taps, count, weight, ratio, change):
     """Fill a Gaussian at equal steps from its first value on, each from the one before.
 
-    Args:
-        taps: what is filled.
-        count: how many.
-        distance: of the first tap from the centre, in sigmas.
-        per_step: sigmas for each step.
-        weight: value at the first tap.
-        change: ``exp(-per_step^2)``.
+    With steps of d sigmas, from x sigmas on: the ratio ``exp(-d (x + d / 2))`` of the second to the first,
+    and its change ``exp(-d^2)`` from step to step.
     """
-    ratio = math.exp(-per_step * (distance + 0.5 * per_step))
     for q in range(count):
         taps[q] = weight
         weight *= ratio
@@ -116,22 +151,19 @@ def _fill(taps, count, distance, per_step, weight, change):
 
 @njit(inline="always")
 @no_type_check
-def _profiles(
-    sample, reach, per_sample, change, line, lines_reached, per_line, off_plane, gain, taps, across
-):
+def _profiles(seen, n, reach, change, gain, taps, across):
     """Fill the pulse (times the gain and the slice's profile) and the beam around a scatterer.
 
     Returns:
         First sample and how many, first scanline and how many.
     """
+    line, sample, lines_reached = seen[0, n], seen[1, n], seen[2, n]
     first_sample, first_line = math.ceil(sample - reach), math.ceil(line - lines_reached)
     n_along = math.floor(sample + reach) - first_sample + 1
     n_across = math.floor(line + lines_reached) - first_line + 1
-    # The three Gaussians begin with one exponential.
-    up, left = (first_sample - sample) * per_sample, (first_line - line) * per_line
-    weight = gain * math.exp(-0.5 * (off_plane * off_plane + up * up + left * left))
-    _fill(taps, n_along, up, per_sample, weight, change)
-    _fill(across, n_across, left, per_line, 1.0, math.exp(-per_line * per_line))
+    # The weight at the corner of both profiles goes with the pulse.
+    _fill(taps, n_along, gain * seen[7, n], seen[8, n], change)
+    _fill(across, n_across, 1.0, seen[9, n], seen[10, n])
     return first_sample, n_along, first_line, n_across
 
 
@@ -181,7 +213,8 @@ def scatter(rows, seed, place, kind, geometry, tables, narrowing, pulse, bounds,
     room = 2 * int(reach) + 2 + BLOCK
     along, across = np.zeros(2 * (room + BLOCK), iq.dtype), np.zeros(2 * n_lines + 2, iq.dtype)
     taps, first = np.zeros(room), np.zeros(3, np.int64)
-    row = np.zeros((5, int(2 * (slab.max() + search[4]) * search[5]) + 3))
+    most = int(2 * (slab.max() + search[4]) * search[5]) + 3
+    row, seen = np.zeros((5, most)), np.zeros((SEEN, most))
     for band in range(bands[0], bands[1]):
         start, stop = edges[band], edges[band + 1]
         width = 2 * (stop - start + 2 * room)
@@ -197,32 +230,19 @@ def scatter(rows, seed, place, kind, geometry, tables, narrowing, pulse, bounds,
                 if count == 0 or outside(x, z, kind, geometry, low_mm, high_mm):
                     continue
                 place_row(first, count, axis, seed, place, kind, geometry, pulse, row)
-                for n in range(count):
-                    line, sample = row[0, n], row[1, n]
-                    lines_reached, per_line, gain, off_plane = _look(
-                        line, sample, row[2, n], wraps, tables, narrowing, n_lines, low_sample, high_sample
-                    )
-                    if lines_reached < 0:
-                        continue
-                    l0, l1, k0, k1, a, b = _corners(line, sample, n_lines, n_samples, wraps)
-                    gain *= pulse[3] * _amplitude(power[_plane(off_plane, bounds)], l0, l1, k0, k1, a, b)
+                n_seen = _see_row(
+                    count, row, wraps, tables, narrowing, n_lines, low_sample, high_sample, pulse, seen
+                )
+                for n in range(n_seen):
+                    l0, l1, k0, k1, a, b = _corners(seen[0, n], seen[1, n], n_lines, n_samples, wraps)
+                    amplitude = _amplitude(power[_plane(seen[4, n], bounds)], l0, l1, k0, k1, a, b)
                     first_sample, n_along, first_line, n_across = _profiles(
-                        sample,
-                        reach,
-                        per_sample,
-                        change,
-                        line,
-                        lines_reached,
-                        per_line,
-                        off_plane,
-                        gain,
-                        taps,
-                        across,
+                        seen, n, reach, change, amplitude, taps, across
                     )
                     for q in range(n_along + BLOCK - 1):
                         weight = taps[q] if q < n_along else 0.0
-                        along[2 * q] = weight * row[3, n]
-                        along[2 * q + 1] = weight * row[4, n]
+                        along[2 * q] = weight * seen[5, n]
+                        along[2 * q + 1] = weight * seen[6, n]
                     base = 2 * (first_sample - start + room)
                     add_product(
                         tile, width, base, first_line, n_across, n_lines, wraps, across, along, 2 * n_along
@@ -248,7 +268,8 @@ def gather(
     per_sample, wraps = pulse[0], kind == CIRCLE
     reach, change = REACH / per_sample, math.exp(-per_sample * per_sample)
     taps, across, first = np.zeros(2 * int(reach) + 2), np.zeros(2 * n_lines + 2), np.zeros(3, np.int64)
-    row = np.zeros((5, int(2 * (slab.max() + search[4]) * search[5]) + 3))
+    most = int(2 * (slab.max() + search[4]) * search[5]) + 3
+    row, seen = np.zeros((5, most)), np.zeros((SEEN, most))
     for band in range(bands[0], bands[1]):
         low_sample = edges[band] if edges[band] > 0 else -1
         high_sample = edges[band + 1] if edges[band + 1] < n_samples else n_samples + 1
@@ -262,17 +283,15 @@ def gather(
                 if count == 0 or outside(x, z, kind, geometry, low_mm, high_mm):
                     continue
                 place_row(first, count, axis, seed, place, kind, geometry, pulse, row)
-                for n in range(count):
-                    line, sample = row[0, n], row[1, n]
-                    lines_reached, per_line, gain, off_plane = _look(
-                        line, sample, row[2, n], wraps, tables, narrowing, n_lines, low_sample, high_sample
-                    )
-                    if lines_reached < 0 or sample == high_sample:
+                n_seen = _see_row(
+                    count, row, wraps, tables, narrowing, n_lines, low_sample, high_sample, pulse, seen
+                )
+                for n in range(n_seen):
+                    if seen[1, n] == high_sample:
                         continue
                     first_sample, n_along, first_line, n_across = _profiles(
-                        sample, reach, per_sample, change, line, lines_reached, per_line, off_plane,
-                        gain * pulse[3], taps, across,
-                    )  # fmt: skip
+                        seen, n, reach, change, 1.0, taps, across
+                    )
                     echo = _echo(
                         bar,
                         first_line,
@@ -282,11 +301,11 @@ def gather(
                         n_along,
                         across,
                         taps,
-                        row[3, n],
-                        row[4, n],
+                        seen[5, n],
+                        seen[6, n],
                     )
-                    l0, l1, k0, k1, a, b = _corners(line, sample, n_lines, n_samples, wraps)
-                    plane = _plane(off_plane, bounds)
+                    l0, l1, k0, k1, a, b = _corners(seen[0, n], seen[1, n], n_lines, n_samples, wraps)
+                    plane = _plane(seen[4, n], bounds)
                     echo /= 2 * _amplitude(power[plane], l0, l1, k0, k1, a, b)
                     power_bar[band, plane, l0, k0] += echo * (1 - a) * (1 - b)
                     power_bar[band, plane, l0, k1] += echo * (1 - a) * b

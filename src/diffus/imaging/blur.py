@@ -33,13 +33,22 @@ def blur_depth(
             image keeps its height) or ``"energy"`` (white noise keeps its power).
         backend: ``"numba"`` is the CPU kernel, all others the reference.
     """
-    radius = _radius(sigma_samples, image.shape[-1] - 1)
-    taps = _one_side(sigma_samples[None], radius)[0]
+    return blur_by_taps(image, depth_taps(sigma_samples, image.shape[-1], unit), backend)
+
+
+def depth_taps(sigma_samples: Float[Tensor, ""], n_samples: int, unit: str) -> Float[Tensor, " taps"]:
+    """The taps of `blur_depth` for images of some depth samples, from the middle one outwards."""
+    taps = _one_side(sigma_samples[None], _radius(sigma_samples, n_samples - 1))[0]
     both_sides = torch.cat([taps.flip(0)[:-1], taps])
     if unit == "sum":
-        taps = taps / both_sides.sum()
-    elif unit == "energy":
-        taps = taps / both_sides.square().sum().sqrt()
+        return taps / both_sides.sum()
+    return taps / both_sides.square().sum().sqrt() if unit == "energy" else taps
+
+
+def blur_by_taps(
+    image: Float[Tensor, "B S N"], taps: Float[Tensor, " taps"], backend: str = "auto"
+) -> Float[Tensor, "B S N"]:
+    """Blur along each scanline by symmetric taps, from the middle one outwards; see `blur_depth`."""
     if resolve_backend(backend, image) == "numba":
         from diffus.imaging.numba_blur import along_depth
 
@@ -47,7 +56,7 @@ def blur_depth(
     batch, lines, samples = image.shape
     kernel = torch.cat([taps.flip(0)[:-1], taps])[None, None]
     flat = image.reshape(batch * lines, 1, samples)
-    return F.conv1d(flat, kernel, padding=radius).reshape(batch, lines, samples)
+    return F.conv1d(flat, kernel, padding=len(taps) - 1).reshape(batch, lines, samples)
 
 
 def peak_area(sigma_samples: Float[Tensor, ""]) -> Float[Tensor, ""]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Complex, Float, Float64
 from torch import Tensor
 
 from diffus.imaging.beam import axial_sigma_mm, lateral_sigma_mm
-from diffus.imaging.blur import blur_depth, blur_scanlines, blur_sheared, peak_area
+from diffus.imaging.blur import blur_by_taps, blur_scanlines, blur_sheared, depth_taps, peak_area
 from diffus.imaging.gain import SILENCE
 from diffus.imaging.point_spread import leaning, narrowing
+from diffus.keeping import kept
 from diffus.probe import AnyProbe, Probe
 from diffus.scalars import Scalar, as_double, as_scalar, number
 
@@ -24,6 +26,7 @@ _ANCHOR_MM = 1.0
 _said: set[tuple[int, int]] = set()
 
 
+@kept
 def samples_needed(probe: Probe) -> int:
     """Fewest depth samples that resolve the pulse."""
     sigma = number(axial_sigma_mm(probe, torch.zeros((), dtype=torch.float64)))
@@ -92,8 +95,7 @@ def unresolved(
         boundary_voxels: how many voxels a sharp boundary is smeared over.
         probe: gives the length of the pulse.
     """
-    axial, _ = sigma_steps(probe, amplitude)
-    pulse_mm = peak_area(axial) * as_scalar(probe.sample_spacing_mm, amplitude)
+    pulse_mm = _pulse_mm(probe, amplitude.dtype, amplitude.device)
     ramp_mm = as_scalar(boundary_voxels, amplitude) * voxel_mm
     gain = torch.sqrt((ramp_mm / (math.sqrt(2) * pulse_mm)).clamp_min(1))[..., None]
     limit = 1 - 1e-6
@@ -154,23 +156,59 @@ def magnitude(intensity: Float[Tensor, "B S N"]) -> Float[Tensor, "B S N"]:
 
 def sigma_steps(probe: Probe, like: Tensor) -> tuple[Float[Tensor, ""], Float[Tensor, " N"]]:
     """Sigma of the pulse in samples, and of the beam in scanlines at each depth."""
-    depths = probe.sample_depths_mm().to(like)
+    return _sigma_steps(probe, like.dtype, like.device)
+
+
+@kept
+def _sigma_steps(
+    probe: Probe, dtype: torch.dtype, device: torch.device
+) -> tuple[Float[Tensor, ""], Float[Tensor, " N"]]:
+    depths = probe.sample_depths_mm().to(dtype=dtype, device=device)
     axial = axial_sigma_mm(probe, depths) / as_scalar(probe.sample_spacing_mm, depths)
     return axial, lateral_sigma_mm(probe, depths) / probe.lateral_spacing_mm(depths).clamp_min(1e-9)
+
+
+@kept
+def _pulse_mm(probe: Probe, dtype: torch.dtype, device: torch.device) -> Float[Tensor, ""]:
+    """Length of depth that adds up in one sample of interface echoes."""
+    axial, _ = _sigma_steps(probe, dtype, device)
+    return peak_area(axial) * as_scalar(probe.sample_spacing_mm, axial)
 
 
 def _spread(
     image: Float[Tensor, "B S N"], probe: Probe, unit: str, narrower: float, backend: str
 ) -> Float[Tensor, "B S N"]:
     """Pulse and beam, both narrowed by a factor, over an image."""
-    axial, lateral = (sigma * narrower for sigma in sigma_steps(probe, image))
-    lean = leaning(probe, image.device)
-    if lean is not None:
-        return blur_sheared(image, axial, unit, lateral, lean.to(image))
-    along = blur_depth(image, axial, unit, backend)
-    narrower_by_line = narrowing(probe)
-    widening = None if len(narrower_by_line) == 1 else (1 / narrower_by_line).to(image)
-    return blur_scanlines(along, lateral, probe.wraps, widening, backend)
+    shape = _spread_shape(probe, unit, narrower, image.dtype, image.device)
+    if shape.lean is not None:
+        return blur_sheared(image, shape.axial, unit, shape.lateral, shape.lean)
+    along = blur_by_taps(image, shape.taps, backend)
+    return blur_scanlines(along, shape.lateral, probe.wraps, shape.widening, backend)
+
+
+class _SpreadShape(NamedTuple):
+    """What `_spread` needs of a probe: sigmas, taps along depth, widening by scanline, lean of samples."""
+
+    axial: Float[Tensor, ""]
+    lateral: Float[Tensor, " N"]
+    taps: Float[Tensor, " taps"]
+    widening: Float[Tensor, " S"] | None
+    lean: Float[Tensor, ""] | None
+
+
+@kept
+def _spread_shape(
+    probe: Probe, unit: str, narrower: float, dtype: torch.dtype, device: torch.device
+) -> _SpreadShape:
+    axial, lateral = (sigma * narrower for sigma in _sigma_steps(probe, dtype, device))
+    lean, narrower_by_line = leaning(probe, device), narrowing(probe)
+    return _SpreadShape(
+        axial,
+        lateral,
+        depth_taps(axial, probe.n_samples, unit),
+        None if len(narrower_by_line) == 1 else (1 / narrower_by_line).to(axial),
+        None if lean is None else lean.to(axial),
+    )
 
 
 def _anchor_depths_mm(probe: Probe, world_from_probe: Float64[Tensor, "B 4 4"]) -> Float64[Tensor, "B S N"]:

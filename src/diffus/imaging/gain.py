@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffus.probe import Probe
-from diffus.scalars import along_curve, as_scalar, on_curve, over_batch
+from diffus.scalars import Scalar, along_curve, as_scalar, on_curve, over_batch
 from diffus.settings import RenderSettings
 
 SILENCE = 1e-12
@@ -30,13 +30,20 @@ def layer_loss(
         probe: gives frequency and step.
         settings: gives the exponent of the frequency.
     """
-    frequency = as_scalar(probe.frequency_mhz, attenuation)
-    exponent = as_scalar(settings.attenuation_exponent, attenuation)
-    step_cm = as_scalar(probe.sample_spacing_mm, attenuation) / 10
     thickness = torch.ones(attenuation.shape[-1] - 1, dtype=attenuation.dtype, device=attenuation.device)
     thickness[0] = 0.5
-    decibel = attenuation[..., :-1] * (frequency**exponent * step_cm * thickness)
-    return torch.exp(-decibel / _DB_PER_NEPER)
+    return torch.exp(
+        -attenuation[..., :-1]
+        * (nepers_per_unit(probe, settings.attenuation_exponent, attenuation) * thickness)
+    )
+
+
+def nepers_per_unit(probe: Probe, attenuation_exponent: Scalar, like: Tensor) -> Float[Tensor, ""]:
+    """Nepers that a whole layer takes in one pass for each dB/cm/MHz: ``f^b dz / 8.686``."""
+    frequency = as_scalar(probe.frequency_mhz, like)
+    exponent = as_scalar(attenuation_exponent, like)
+    step_cm = as_scalar(probe.sample_spacing_mm, like) / 10
+    return frequency**exponent * step_cm / _DB_PER_NEPER
 
 
 def time_gain_db(probe: Probe, settings: RenderSettings, image: Float[Tensor, "B S N"]) -> Tensor:

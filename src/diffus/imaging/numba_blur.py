@@ -82,7 +82,7 @@ class _AcrossScanlines(torch.autograd.Function):
         bar = bar.contiguous()
         image_bar = sigma_bar = None
         if ctx.needs_input_grad[0]:
-            image_bar = torch.zeros_like(bar)
+            image_bar = torch.empty_like(bar)
             run_shared(across_scanlines_adjoint, _blocks(bar), sigma, widening, *ctx.how, bar, image_bar)
         if ctx.needs_input_grad[1]:
             sigma_bar = torch.zeros_like(sigma)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from diffus.imaging.beam import axial_sigma_mm, elevation_sigma_mm, lateral_sigma_mm
+from diffus.keeping import kept
 from diffus.probe import Probe
 from diffus.scalars import as_double
 
@@ -136,6 +137,7 @@ class PointSpread(NamedTuple):
         return float((REACH * spacing / self.per_line).detach().max() / self.narrowing.detach().min())
 
 
+@kept
 def leaning(probe: Probe, device: torch.device | None = None) -> Float64[Tensor, ""] | None:
     """How many samples nearer to the face the side of a sample lies on the next scanline; None for none."""
     if probe.shear is None:
@@ -144,6 +146,7 @@ def leaning(probe: Probe, device: torch.device | None = None) -> Float64[Tensor,
     return (apart * probe.shear / as_double(probe.sample_spacing_mm)).to(device)
 
 
+@kept
 def narrowing(probe: Probe) -> Float64[Tensor, " lines"]:
     """Beam of the widest aperture over that of each scanline, at most 1; (1,) where all share one width."""
     cosines = probe.face_cosines()

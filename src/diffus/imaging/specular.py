@@ -19,7 +19,7 @@ from torch import Tensor
 from diffus.propagation.reflection import reflection
 from diffus.scalars import Scalar, as_scalar
 
-_FLAT = 1e-8
+FLAT = 1e-8
 """Squared gradient, in MRayl^2/mm^2, below which there is no interface to have a tilt: -90 dB over 1 mm."""
 
 
@@ -82,9 +82,13 @@ def fall_off(
     across = sideways**2
     if steps.planes_mm is not None:
         across = across + _between(_elevation_slope(impedance, steps.planes_mm)) ** 2
-    half = torch.deg2rad(as_scalar(specular_angle_deg, impedance))
-    tangent_squared = across / (along * along + _FLAT)
-    return torch.exp(-math.log(2) / half.tan() ** 2 * tangent_squared)
+    tangent_squared = across / (along * along + FLAT)
+    return torch.exp(-fall_off_rate(specular_angle_deg, impedance) * tangent_squared)
+
+
+def fall_off_rate(specular_angle_deg: Scalar, like: Tensor) -> Float[Tensor, ""]:
+    """Rate at which the logarithm of the amplitude falls with the squared tangent of the tilt."""
+    return math.log(2) / torch.deg2rad(as_scalar(specular_angle_deg, like)).tan() ** 2
 
 
 def _between(at_nodes: Tensor) -> Tensor:

@@ -4,7 +4,7 @@
 and `register_deformable` goes on from there to brain shift.
 """
 
-from diffus.registration.acquisition.recovery import SettingsResult, recover_settings
+from diffus.registration.acquisition import SettingsResult, recover_settings
 from diffus.registration.deformable import (
     DeformableRegistration,
     DeformableSettings,
@@ -14,7 +14,7 @@ from diffus.registration.options import SearchOptions
 from diffus.registration.pose import register
 from diffus.registration.priors import FaceOnSurface, Prior, TrackedPose
 from diffus.registration.result import RegistrationResult
-from diffus.registration.acquisition import SettingsResult, recover_settings
+from diffus.registration.rigid_search import SearchSettings
 from diffus.registration.stages import COARSE_TO_FINE, SURVEY, Stage
 from diffus.registration.starts import starts_around
 from diffus.registration.sweep import Jitter, register_sweep
