@@ -254,6 +254,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few repetitions, results not written")
     quick = parser.parse_args().quick
     repeats = 3 if quick else 15
+    # First of all: a child's peak begins at what its parent holds.
+    memory = [*batch_memory_rows(), "", *memory_rows()]
     lines = [
         f"`python benchmarks/frame.py`, {torch.__version__}, {torch.get_num_threads()} threads at most.",
         "",
@@ -265,9 +267,7 @@ def main() -> None:
         "",
         *batch_growth(repeats),
         "",
-        *batch_memory_rows(),
-        "",
-        *memory_rows(),
+        *memory,
         "",
         *import_rows(3 if quick else 5),
     ]

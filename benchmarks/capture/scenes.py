@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -127,13 +128,15 @@ def views_on(mask: Volume, middle: tuple[float, ...]) -> Views:
     """Poses on the surface, all around, aimed at points near the middle, turned about the beam at random."""
 
     def draw(count: int, generator: torch.Generator) -> Tensor:
-        poses = []
-        for number in range(count):
+        poses: list[Tensor] = []
+        while len(poses) < count:
             spread = torch.tensor([20.0, 30.0, 15.0], dtype=torch.float64)
             away = (2 * torch.rand(3, generator=generator, dtype=torch.float64) - 1) * spread
             target = torch.tensor(middle, dtype=torch.float64) + away
             roll = 180 * float(torch.rand((), generator=generator)) - 90
-            poses.append(diffus.on_surface(mask, target, SIDES[number % len(SIDES)], roll_deg=roll))
+            # A target beyond the mask is no view; the next one is.
+            with suppress(ValueError):
+                poses.append(diffus.on_surface(mask, target, SIDES[len(poses) % len(SIDES)], roll_deg=roll))
         return torch.stack(poses)
 
     return draw

@@ -16,6 +16,7 @@ from rich.logging import RichHandler
 import diffus
 from diffus.cli.dataset import Dataset
 from diffus.cli.demo import Demo
+from diffus.cli.evaluate import Evaluate
 from diffus.cli.info import Info
 from diffus.cli.register import Register
 from diffus.cli.render import Render
@@ -31,6 +32,7 @@ COMMANDS: dict[str, type] = {
     "register": Register,
     "dataset": Dataset,
     "train": Train,
+    "evaluate": Evaluate,
 }
 """Command classes by name; each has ``run()``, which may return an exit status."""
 
