@@ -12,7 +12,7 @@ demo: .venv/.demo
 	$(BIN)/diffus demo --out $(OUT)/demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
