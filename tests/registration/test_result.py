@@ -13,8 +13,9 @@ from PIL import Image
 from tests.registration.scene import IDENTITY, PROBE, TRUTH, medium, sampled
 
 from diffus.registration import RegistrationResult, SearchOptions, register
+from diffus.registration.animation import save_animation
 from diffus.registration.motion import moved, pivot_of, sector_points
-from diffus.registration.pictures import save_animation, way_down
+from diffus.registration.pictures import way_down
 from diffus.registration.result import _TENSORS, _WORDS
 from diffus.registration.uncertainty import in_mm, worst_direction
 from diffus.registration.verdict import chance_correlation, tissue_share, verdict_of

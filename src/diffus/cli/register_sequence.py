@@ -18,8 +18,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from diffus.cli.register_image import Imaged, ProbeInImage
-from diffus.cli.register_start import read_matrix
 from diffus.io.itk import IMAGE_IO, quiet
+from diffus.io.matrix import read_matrix
 from diffus.probe import Probe
 
 _PREFIX = "Seq_Frame"

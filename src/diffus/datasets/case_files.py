@@ -11,9 +11,8 @@ from torch import Tensor
 
 from diffus.affine import spacing_of
 from diffus.datasets.landmarks import Landmarks, read_landmark_pairs, read_points
-from diffus.datasets.minc import load_any
 from diffus.datasets.pair import Pair
-from diffus.datasets.transform_file import read_rigid
+from diffus.io.matrix import read_rigid
 from diffus.volume import Volume
 
 SPACING_TOLERANCE_MM = 1e-3
@@ -55,7 +54,7 @@ class CaseFiles:
         contrasts: MRI by the name of its contrast.
         split: part of the dataset that it belongs to.
         mask: of the brain, on the grid of the MRI.
-        transform: ``mri_from_ultrasound``, see `diffus.datasets.transform_file.read_rigid`.
+        transform: ``mri_from_ultrasound``, see `diffus.io.matrix.read_rigid`.
         landmark_pairs: one file of landmarks of both images, see `read_landmark_pairs`.
         landmark_voxels: a file of the ultrasound's and one of the MRI's landmarks, in voxels, with no header.
         grid: what the dataset promises of every volume; ultrasound and MRI then lie on the same.
@@ -100,8 +99,8 @@ class CaseFiles:
             raise FileNotFoundError(f"case {self.case}: no such file: {names}{self._hint()}")
         if self.ultrasound is None:
             raise ValueError(f"case {self.case} has no ultrasound: leave it out{self._hint()}")
-        ultrasound = load_any(self.ultrasound)
-        contrasts = {name: load_any(path) for name, path in self.contrasts.items()}
+        ultrasound = Volume.load(self.ultrasound)
+        contrasts = {name: Volume.load(path) for name, path in self.contrasts.items()}
         self._check_grids({"ultrasound": ultrasound} | contrasts)
         if self.regrid:
             contrasts = _on_first_grid(contrasts)
@@ -110,7 +109,7 @@ class CaseFiles:
             ultrasound,
             contrasts,
             None if self.transform is None else read_rigid(self.transform),
-            None if self.mask is None else load_any(self.mask),
+            None if self.mask is None else Volume.load(self.mask),
             self._landmarks(ultrasound, contrasts),
         )
 

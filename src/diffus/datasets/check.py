@@ -15,8 +15,7 @@ from diffus.datasets import paired, remind2reg, resect
 from diffus.datasets.appearance import Appearance, appearance_of
 from diffus.datasets.case_files import CaseFiles
 from diffus.datasets.landmarks import read_landmark_pairs, read_points
-from diffus.datasets.minc import EXTENSION, load_minc
-from diffus.datasets.transform_file import read_rigid
+from diffus.io.matrix import read_rigid
 from diffus.io.volumes import read_raw
 from diffus.volume import Volume
 
@@ -146,8 +145,6 @@ def _found(root: Path) -> tuple[Kind, list[CaseFiles], str]:
 def _read(name: str, path: Path, problems: list[str]) -> Volume | None:
     """A volume that can be looked at; NaN is noted and read as 0."""
     try:
-        if path.suffix.lower() == EXTENSION:
-            return load_minc(path)
         raw = read_raw(path)
         bad = int(np.size(raw.voxels) - np.isfinite(raw.voxels).sum())
         if bad:

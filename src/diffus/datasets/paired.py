@@ -21,7 +21,7 @@ def open_dataset(
 
     Columns, in any order: ``us`` and at least one of ``mri``, ``t1``, ``cet1``, ``t2``, ``flair``. If wanted
     ``case`` (a name), ``contrast`` (of ``mri``: t1 if not given), ``transform`` (``mri_from_ultrasound``, see
-    `diffus.datasets.transform_file.read_rigid`), ``mask`` (of the brain, on the grid of the MRI),
+    `diffus.io.matrix.read_rigid`), ``mask`` (of the brain, on the grid of the MRI),
     ``landmarks`` (`diffus.datasets.landmarks.read_landmark_pairs`) and ``split``. Paths are relative to the
     CSV. An empty cell is a file that the patient does not have.
 

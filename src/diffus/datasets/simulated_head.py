@@ -12,7 +12,6 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from diffus.checks import require_one_of
-from diffus.datasets.minc import load_any
 from diffus.medium import Medium
 from diffus.mixing import mix_tissues
 from diffus.segmentation import brain_mask, fit_tissue_classes, open_fluid, open_share
@@ -155,7 +154,7 @@ def open_head(mri: str | os.PathLike[str] | Volume | None = None, contrast: str 
 
         return Head.of_maps(example_brain())
     require_one_of("contrast of the MRI to simulate from", contrast, CHOICES)
-    volume = mri if isinstance(mri, Volume) else load_any(mri)
+    volume = mri if isinstance(mri, Volume) else Volume.load(mri)
     mask = brain_mask(volume, contrast)
     classes = fit_tissue_classes({contrast: volume}, mask)
     fractions, names = classes.fractions({contrast: volume}, mask)

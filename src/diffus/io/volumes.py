@@ -15,12 +15,12 @@ from diffus.volume import Volume
 NIFTI = (".nii", ".nii.gz")
 MGH = (".mgh", ".mgz")
 ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
+MINC = (".mnc",)
 SAVED = (*NIFTI, ".nrrd", ".mha")
 """Extensions that `save_volume` writes: each is one file, so that it can be moved into place."""
 
 _LOG = logging.getLogger(__name__)
 _HINTS = {
-    ".mnc": "convert MINC with mnc2nii",
     ".img": "convert Analyze pairs to .nii, which says where left and right are",
     ".hdr": "convert Analyze pairs to .nii, which says where left and right are",
     ".gz": "unpack it, or name it .nii.gz if it is compressed NIfTI",
@@ -31,8 +31,8 @@ _HINTS = {
 def load_volume(path: str | os.PathLike[str]) -> Volume:
     """Read one 3D image as float32, its voxels in the order of the file, placed in RAS+ mm.
 
-    NIfTI, MGH, NRRD, MetaImage, or DICOM: the folder of one series, or any one file of it. Whatever had to be
-    guessed or converted is logged as a warning.
+    NIfTI, MGH, NRRD, MetaImage, MINC, or DICOM: the folder of one series, or any one file of it. Whatever had
+    to be guessed or converted is logged as a warning.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -96,9 +96,13 @@ def read_raw(path: str | os.PathLike[str]) -> RawVolume:
         from diffus.io.itk import read_itk
 
         return read_itk(source)
-    hint = _HINTS.get(extension)
+    if extension in MINC:
+        from diffus.io.minc import read_minc
+
+        return read_minc(source)
+    hint, known = _HINTS.get(extension), ", ".join((*NIFTI, *MGH, *ITK, *MINC))
     raise ValueError(
-        f"{source}: unknown extension {extension!r}, expected one of {', '.join((*NIFTI, *MGH, *ITK))}, "
+        f"{source}: unknown extension {extension!r}, expected one of {known}, "
         f"or DICOM (the folder of one series){f': {hint}' if hint else ''}"
     )
 

@@ -72,7 +72,7 @@ def read_archive(
         raise ValueError(f"{source} is not a {what} file (.npz as diffus writes it): {error}") from error
     if header.get("format") != file_format or header.get("version", 0) > version:
         raise ValueError(
-            f"{source}: expected {file_format!r} up to version {version}, "
+            f"{source} is not a {what} file: expected {file_format!r} up to version {version}, "
             f"got {header.get('format')!r} version {header.get('version')!r}"
         )
     return header, tensors

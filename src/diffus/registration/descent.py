@@ -21,7 +21,8 @@ from diffus.registration.priors import Prior, residuals
 
 _DAMPING = 1e-2
 _EASIER, _HARDER = 0.25, 6.0
-_REFUSALS = 2
+MOST_TRIES = 2
+"""Steps that are tried in one iteration."""
 _SMALLEST_ENERGY = 1e-6
 PLATEAU = 0.005
 """Step, in degrees and mm, below which a descent has arrived."""
@@ -83,7 +84,7 @@ def descend(
         linear = linearised(objective, poses[at], pivot, priors, some, known[at], central)
         solver = _Normal.of(objective, linear)
         step = torch.zeros_like(solver.slope)
-        for _ in range(_REFUSALS):
+        for _ in range(MOST_TRIES):
             step = solver.step(damping[at], objective.stage.step)
             tried = moved(poses[at], step, pivot)
             there, expected = objective(tried), residuals(priors, tried)

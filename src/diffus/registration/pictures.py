@@ -17,7 +17,7 @@ from diffus.frame import Frame
 from diffus.imaging.gain import expand
 from diffus.medium import Medium
 from diffus.plot import fan_slice
-from diffus.registration.animation import overlaid, save_animation
+from diffus.registration.animation import overlaid
 from diffus.registration.motion import displacement_mm
 from diffus.registration.virtual_sweep import VirtualSweep
 from diffus.render import render
@@ -34,7 +34,6 @@ __all__ = [
     "checkerboard",
     "overlay",
     "plane_of",
-    "save_animation",
     "stretched",
     "way_down",
 ]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from diffus.files import write_aside
 from diffus.pose import from_matrix
+from diffus.registration.archive import read_archive, write_archive
 from diffus.registration.motion import displacement_mm
 from diffus.registration.uncertainty import in_mm, worst_direction
 from diffus.registration.verdict import VERDICTS
@@ -145,15 +142,9 @@ class RegistrationResult:
         Raises:
             ValueError: for another extension or a place that cannot be written.
         """
-        target = Path(path)
-        if target.suffix != ".npz":
-            raise ValueError(f"{target.name}: a registration is saved as .npz, got {target.suffix!r}")
         header = {"format": FILE_FORMAT, "version": FILE_VERSION, "frame": "RAS+", "unit": "mm"}
         header |= {name: getattr(self, name) for name in _WORDS}
-        content: dict[str, Any] = {name: getattr(self, name).numpy() for name in _TENSORS}
-        with write_aside(target) as temporary:
-            np.savez_compressed(temporary, allow_pickle=False, header=np.array(json.dumps(header)), **content)
-        return target
+        return write_archive(path, header, {name: getattr(self, name) for name in _TENSORS})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RegistrationResult:
@@ -163,26 +154,14 @@ class RegistrationResult:
             FileNotFoundError: when there is no such file.
             ValueError: when it is not a registration, or of a newer version.
         """
-        source = Path(path)
-        if not source.is_file():
-            raise FileNotFoundError(f"registration file not found: {source}")
+        header, tensors = read_archive(path, FILE_FORMAT, FILE_VERSION, "registration")
         try:
-            with np.load(source, allow_pickle=False) as archive:
-                content = {name: archive[name] for name in archive.files}
-            header = json.loads(str(content["header"]))
-            values = {name: torch.from_numpy(content[name]) for name in _TENSORS}
+            values = {name: tensors[name] for name in _TENSORS}
             words = {name: header[name] for name in _WORDS}
-        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"{source} is not a registration file (.npz as `save` writes it): {error}"
-            ) from error
-        if header.get("format") != FILE_FORMAT or header.get("version", 0) > FILE_VERSION:
-            raise ValueError(
-                f"{source}: expected {FILE_FORMAT!r} up to version {FILE_VERSION}, "
-                f"got {header.get('format')!r} version {header.get('version')!r}"
-            )
+        except KeyError as error:
+            raise ValueError(f"{path} is not a registration file: it lacks {error}") from error
         if words["verdict"] not in VERDICTS:
-            raise ValueError(f"{source}: unknown verdict {words['verdict']!r}, expected one of {VERDICTS}")
+            raise ValueError(f"{path}: unknown verdict {words['verdict']!r}, expected one of {VERDICTS}")
         from_matrix(values["world_from_sweep"])
         return cls(**values, **words)
 

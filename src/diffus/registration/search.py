@@ -12,7 +12,7 @@ from torch import Tensor
 from diffus.medium import Medium
 from diffus.probe import Probe
 from diffus.registration.checkpoint import step
-from diffus.registration.descent import Descent, descend
+from diffus.registration.descent import MOST_TRIES, Descent, descend
 from diffus.registration.motion import pivot_of, sector_points
 from diffus.registration.objective import Compared, Objective
 from diffus.registration.options import SearchOptions
@@ -28,8 +28,6 @@ APART_MM = 2.0
 """Two starts of the survey that show the same points nearer together than this count as one."""
 SAME_MM = 0.5
 """Two descents that end nearer together than this have met."""
-_TRIES = 2
-"""Steps that `descend` tries in one iteration at most."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of what is done, how much of it is, and how much there may be at most."""
@@ -207,7 +205,7 @@ def _descended(
 ) -> Descent:
     """`descend` as a step that is kept."""
     # Asked at the start, and in each iteration for the differences and for each step that is tried.
-    most = 1 + objective.stage.n_iterations * (_TRIES + (2 if central else 1))
+    most = 1 + objective.stage.n_iterations * (MOST_TRIES + (2 if central else 1))
     asked = 0
 
     def watcher() -> None:

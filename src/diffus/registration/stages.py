@@ -71,9 +71,8 @@ SURVEY = Stage(blur_mm=1.2, spacing_mm=1.3, trend_mm=2.5, window_mm=5.0)
 """How the poses around the initial one are looked at, before any descent.
 
 Trends are short: what varies over 2 to 3 mm along the beam is boundaries, which a wrong table of tissues or
-the other contrast leaves in place; what varies slower is the brightness of tissues, which they do not. With
-trends of 10 mm 5 of 14 frames of another medium were found in Case 24, with these 13
-(benchmarks/capture_range.py).
+the other contrast leaves in place; what varies slower is the brightness of tissues, which they do not
+(docs/concepts/registration.md has what it is worth).
 """
 
 COARSE_TO_FINE = (

@@ -21,7 +21,7 @@ BLOCK_MM = 6.0
 """Side of the blocks of the image that are left out: longer than residuals resemble their neighbours."""
 _SLOPES = (0.1, 1.0)
 """Least and largest slope of the score in units of the Gauss-Newton matrix. A wrong medium, and weights that
-fall with the residual, make it less than one (0.3 to 0.8 was measured)."""
+fall with the residual, make it less than one."""
 _NOTHING = 1e-9
 """Squared change of an image of norm one, for a degree or mm, that is none."""
 _LARGEST = 1e6

@@ -50,11 +50,11 @@ def test_refuses_what_is_no_result(result: SettingsResult, tmp_path: Path) -> No
     with pytest.raises(FileNotFoundError, match="not found"):
         SettingsResult.load(tmp_path / "none.npz")
     np.savez(tmp_path / "other.npz", header=np.array("{}"))
-    with pytest.raises(ValueError, match="does not hold recovered settings"):
+    with pytest.raises(ValueError, match="is not a settings file"):
         SettingsResult.load(tmp_path / "other.npz")
     path = result.save(tmp_path / "cut.npz")
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(ValueError, match="does not hold recovered settings"):
+    with pytest.raises(ValueError, match="is not a settings file"):
         SettingsResult.load(path)
 
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from diffus.files import write_aside
 from diffus.medium import Medium
 from diffus.pose import from_matrix
 from diffus.presets import probe_from_dict
 from diffus.probe import Probe
 from diffus.registration.acquisition.verdict import Estimate, open_combinations
+from diffus.registration.archive import read_archive, write_archive
 from diffus.scalars import plain
 from diffus.settings import RenderSettings
 
@@ -113,9 +109,6 @@ class SettingsResult:
         Raises:
             ValueError: for another extension or a place that cannot be written.
         """
-        target = Path(path)
-        if target.suffix != ".npz":
-            raise ValueError(f"{target.name}: recovered settings are saved as .npz, got {target.suffix!r}")
         header: dict[str, Any] = {
             "format": FILE_FORMAT,
             "version": FILE_VERSION,
@@ -125,13 +118,8 @@ class SettingsResult:
         header |= {name: plain(getattr(self, name)) for name in _NUMBERS}
         header |= {"probe": self.probe.to_dict(), "settings": self.settings.to_dict()}
         header["estimates"] = [asdict(estimate) for estimate in self.estimates]
-        tensors: dict[str, Any] = {
-            "world_from_probe": self.world_from_probe.numpy(),
-            "covariance": self.covariance.numpy(),
-        }
-        with write_aside(target) as temporary:
-            np.savez_compressed(temporary, allow_pickle=False, header=np.array(json.dumps(header)), **tensors)
-        return target
+        tensors = {"world_from_probe": self.world_from_probe, "covariance": self.covariance}
+        return write_archive(path, header, tensors)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SettingsResult:
@@ -141,30 +129,19 @@ class SettingsResult:
             FileNotFoundError: when there is no such file.
             ValueError: when it does not hold recovered settings, or is of a newer version.
         """
-        source = Path(path)
-        if not source.is_file():
-            raise FileNotFoundError(f"settings file not found: {source}")
+        header, tensors = read_archive(path, FILE_FORMAT, FILE_VERSION, "settings")
         try:
-            with np.load(source, allow_pickle=False) as archive:
-                header = json.loads(str(archive["header"]))
-                poses = torch.from_numpy(archive["world_from_probe"])
-                covariance = torch.from_numpy(archive["covariance"])
-            if header["format"] != FILE_FORMAT or header["version"] > FILE_VERSION:
-                raise ValueError(f"format {header['format']!r}, version {header['version']}")
-            from_matrix(poses)
+            from_matrix(tensors["world_from_probe"])
             return cls(
                 probe=probe_from_dict(header["probe"]),
                 settings=_settings_from(header["settings"]),
-                world_from_probe=poses,
-                covariance=covariance,
+                world_from_probe=tensors["world_from_probe"],
+                covariance=tensors["covariance"],
                 estimates=tuple(Estimate(**entry) for entry in header["estimates"]),
                 **{name: header[name] for name in _NUMBERS},
             )
-        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"{source} does not hold recovered settings ({FILE_FORMAT!r} up to version {FILE_VERSION}, "
-                f".npz as `save` writes it): {error}"
-            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not a settings file: {error}") from error
 
 
 def _settings_from(content: dict[str, Any]) -> RenderSettings:

@@ -1,52 +1,36 @@
-"""Volumes of datasets that come as MINC beside what `diffus.io.volumes` reads."""
+"""MINC files, of both versions."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float64
 
-from diffus.volume import Volume
+from diffus.io.itk import quiet
+from diffus.io.raw import RawVolume
 
-EXTENSION = ".mnc"
 _HDF5 = b"\x89HDF"
 """How MINC 2 begins; MINC 1 is NetCDF."""
 
 
-def load_any(path: str | os.PathLike[str]) -> Volume:
-    """Read a volume: MINC by `load_minc`, anything else by `Volume.load`."""
-    return load_minc(path) if Path(path).suffix.lower() == EXTENSION else Volume.load(path)
-
-
-def load_minc(path: str | os.PathLike[str]) -> Volume:
+def read_minc(source: Path) -> RawVolume:
     """Read MINC 2 through SimpleITK or MINC 1 through nibabel, as float32.
 
     MINC's world is RAS+ (Vincent et al., Front Neuroinform 10, 2016). ITK hands its numbers on as they are,
     without turning them to LPS, so they are not turned back either.
 
     Raises:
-        FileNotFoundError: when there is no such file.
         ValueError: when it cannot be read as one 3D image.
     """
-    source = Path(path)
-    if not source.is_file():
-        raise FileNotFoundError(f"no such file: {source}")
     with source.open("rb") as file:
         is_minc2 = file.read(4) == _HDF5
-    voxels, affine = _read_minc2(source) if is_minc2 else _read_minc1(source)
-    try:
-        return Volume(torch.from_numpy(voxels), torch.from_numpy(affine))
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
+    voxels, affine, stored_as = _read_minc2(source) if is_minc2 else _read_minc1(source)
+    return RawVolume(np.ascontiguousarray(voxels, dtype=np.float32), affine, stored_as, ())
 
 
-def _read_minc2(source: Path) -> tuple[np.ndarray, Float64[np.ndarray, "4 4"]]:
+def _read_minc2(source: Path) -> tuple[np.ndarray, Float64[np.ndarray, "4 4"], str]:
     import SimpleITK as sitk
-
-    from diffus.io.itk import quiet
 
     with quiet(source):
         image = sitk.ReadImage(str(source), imageIO="MINCImageIO")
@@ -55,11 +39,11 @@ def _read_minc2(source: Path) -> tuple[np.ndarray, Float64[np.ndarray, "4 4"]]:
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
-    voxels = sitk.GetArrayViewFromImage(image).transpose(2, 1, 0)
-    return np.ascontiguousarray(voxels, dtype=np.float32), affine
+    voxels = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
+    return voxels, affine, str(voxels.dtype)
 
 
-def _read_minc1(source: Path) -> tuple[np.ndarray, Float64[np.ndarray, "4 4"]]:
+def _read_minc1(source: Path) -> tuple[np.ndarray, Float64[np.ndarray, "4 4"], str]:
     from nibabel.filebasedimages import ImageFileError
     from nibabel.minc1 import Minc1Image
 
@@ -72,4 +56,4 @@ def _read_minc1(source: Path) -> tuple[np.ndarray, Float64[np.ndarray, "4 4"]]:
         ) from error
     if voxels.ndim != 3:
         raise ValueError(f"{source} is {voxels.ndim}D, expected one 3D image")
-    return np.ascontiguousarray(voxels), np.asarray(image.affine, dtype=np.float64)
+    return voxels, np.asarray(image.affine, dtype=np.float64), str(image.get_data_dtype())

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 import torch
 
 from diffus import pose
-from diffus.datasets.transform_file import read_rigid
+from diffus.io.matrix import read_rigid
 from diffus.io.transforms import save_transform
 
 RIGID = pose.exp(torch.tensor([4.0, -7.0, 12.0, 3.0, -2.0, 9.0]))
@@ -45,9 +45,9 @@ def test_itk_files_take_the_ultrasound_to_the_mri_in_lps(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("a.txt", "1 2 3\n", "expected shape"),
+        ("a.txt", "1 2 3\n", "expected one 4x4"),
         ("a.txt", "some words", "a.txt"),
-        ("a.json", "{}", "expected shape"),
+        ("a.json", "{}", "expected one 4x4"),
         ("a.json", '[["x"]]', "a.json"),
         ("a.txt", "2 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "not rigid"),
     ],
