@@ -149,12 +149,19 @@ def _envelope(
         received = received_iq(medium, probe, poses, settings)
         return magnitude(received.real**2 + received.imag**2)
     lines = sample_scanline_medium(medium, probe, poses, settings.backend)
+    _, intensity = mean_intensity(lines, probe, settings)
+    noise = noise_power(settings.noise_db, intensity)
+    return magnitude(intensity if noise is None else intensity + noise)
+
+
+def mean_intensity(
+    lines: ScanlineMedium, probe: Probe, settings: RenderSettings
+) -> tuple[Float[Tensor, "B S N"], Float[Tensor, "B S N"]]:
+    """Amplitude of the interfaces, and mean intensity of interfaces and scatterers, without noise."""
     echo, power = echo_strengths(lines, probe, settings)
     mean_power = None if power is None else over_planes(power, lines)
     amplitude = _interfaces(echo, lines, probe, settings)
-    intensity = expected_intensity(amplitude, mean_power, probe, settings.backend)
-    noise = noise_power(settings.noise_db, intensity)
-    return magnitude(intensity if noise is None else intensity + noise)
+    return amplitude, expected_intensity(amplitude, mean_power, probe, settings.backend)
 
 
 def echo_strengths(

@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diffus.imaging.formation import expected_intensity, interface_amplitude, magnitude, unresolved
+from diffus.imaging.formation import magnitude
 from diffus.imaging.gain import time_gain_db
 from diffus.imaging.noise import noise_power
 from diffus.medium import Medium
 from diffus.registration.acquisition.unknowns import Acquisition
-from diffus.render import echo_strengths, over_planes
+from diffus.render import mean_intensity
 from diffus.scalars import over_batch
 from diffus.scanline_sampling import sample_scanline_medium
 
@@ -52,12 +52,7 @@ def picture_of(medium: Medium, acquisition: Acquisition) -> Picture:
     probe, settings, slope, poses = acquisition
     lines = sample_scanline_medium(medium, probe, poses, settings.backend)
     lines = lines._replace(attenuation=slope * lines.attenuation)
-    echo, power = echo_strengths(lines, probe, settings)
-    amplitude = interface_amplitude(echo, probe, settings.backend)
-    if settings.propagation != "published":
-        amplitude = unresolved(amplitude, lines.voxel_mm, settings.boundary_voxels, probe)
-    scattered = None if power is None else over_planes(power, lines)
-    intensity = expected_intensity(amplitude, scattered, probe, settings.backend)
+    amplitude, intensity = mean_intensity(lines, probe, settings)
     noise = noise_power(settings.noise_db, intensity)
     whole = intensity if noise is None else intensity + noise
     above = 20 * torch.log10(magnitude(whole)) + time_gain_db(probe, settings, whole)
