@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from diffus import pose
 from diffus.checks import require_in_range
+from diffus.registration.motion import moved
 from diffus.registration.virtual_sweep import SweepSampling, VirtualSweep
 from diffus.registration.volume import SweepGeometry
 from diffus.volume import Volume
@@ -118,7 +118,9 @@ def cut_frames(
     sigma = torch.tensor([sampling.tilt_deg] * 3 + [sampling.shift_mm] * 3, dtype=torch.float64)
     tangents = torch.randn(sampling.n_tilted, 6, generator=generator, dtype=torch.float64) * sigma
     at = geometry.world_from_probe
-    poses = [at, *(_turned_about(at, float(geometry.probe.depth_mm) / 2, tangent) for tangent in tangents)]
+    pivot = torch.eye(4, dtype=torch.float64)
+    pivot[2, 3] = float(geometry.probe.depth_mm) / 2
+    poses = [at, *moved(at, tangents, pivot)]
     sweeps = [
         VirtualSweep.cut(ultrasound, geometry.probe, there, geometry.sweep_direction, sampling.of_sweep())
         for there in poses
@@ -131,10 +133,3 @@ def cut_frames(
         torch.cat([sweep.weights for sweep in sweeps]),
     )
     return VirtualFrames(together, place.repeat(len(sweeps))).well_filled()
-
-
-def _turned_about(at: Tensor, depth_mm: float, tangent: Tensor) -> Tensor:
-    """A pose moved by a tangent about a point on its central beam."""
-    pivot = torch.eye(4, dtype=torch.float64)
-    pivot[2, 3] = depth_mm
-    return pose.compose(at, pivot, pose.exp(tangent), pose.inverse(pivot))
