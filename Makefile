@@ -6,13 +6,19 @@ BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 OUT ?= out
 
-.PHONY: demo test lint format study benchmark gallery clean
+.PHONY: demo test browser lint format study benchmark gallery clean
 
 demo: .venv/.demo
 	$(BIN)/diffus demo --out $(OUT)/demo
 
-test: .venv/.dev
+test: .venv/.dev browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+# The viewer's tests drive a browser. Debian's is installed where that is allowed; without one they are skipped.
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+	echo "No Chromium: the viewer's tests in a browser are skipped. To run them: apt-get install chromium"
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import SimpleITK as sitk
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from diffus import Medium, Volume, pose
+from diffus import Medium, Volume
+from diffus.registration.contrasts import align_contrast
 from diffus.segmentation import brain_mask
 
 US, T1, FLAIR = ("US-before-0.5mm", "T1-inUS-0.5mm", "FLAIR-inUS-0.5mm")
@@ -39,8 +39,9 @@ class Pair:
         """Read the pair and coregister its contrasts."""
         files = [data / "resect" / f"Case24-{name}.nii.gz" for name in (US, T1, FLAIR)]
         ultrasound, t1, flair = (Volume.load(path) for path in files)
-        moved, flair_from_t1 = coregistered(t1, flair, files[1], files[2])
-        return cls(ultrasound, t1, flair, moved, flair_from_t1)
+        flair_from_t1 = align_contrast(t1, flair)
+        moved = Volume(t1.data, flair_from_t1 @ t1.world_from_voxel)
+        return cls(ultrasound, t1, flair, moved.resample(flair.shape, flair.world_from_voxel), flair_from_t1)
 
     def contrasts(self, name: str) -> dict[str, Volume]:
         """Volumes of "T1", "FLAIR", "both", "T1, T1 moved" or "both, T1 moved"."""
@@ -64,33 +65,3 @@ def random_offsets(count: int, reach_mm: float = 8.0, reach_deg: float = 8.0) ->
     lengths = torch.rand(count, 2, generator=generator, dtype=torch.float64)
     reach = torch.tensor([reach_deg, reach_mm], dtype=torch.float64)
     return (directions * (lengths * reach)[..., None]).reshape(count, 6)
-
-
-def coregistered(
-    t1: Volume, flair: Volume, t1_file: Path, flair_file: Path
-) -> tuple[Volume, Float64[Tensor, "4 4"]]:
-    """T1 moved to where Mattes' mutual information is best, and ``flair_from_t1``, RAS mm."""
-    fixed, moving = (sitk.ReadImage(str(path), sitk.sitkFloat32) for path in (flair_file, t1_file))
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(48)
-    method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(0.3, 1)
-    method.SetInterpolator(sitk.sitkLinear)
-    middle = [(size - 1) / 2 for size in fixed.GetSize()]
-    transform = sitk.Euler3DTransform()
-    transform.SetCenter(fixed.TransformContinuousIndexToPhysicalPoint(middle))
-    method.SetInitialTransform(transform, True)
-    method.SetOptimizerAsRegularStepGradientDescent(0.5, 1e-4, 200)
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.Execute(fixed, moving)
-    flip = torch.diag(torch.tensor([-1.0, -1.0, 1.0, 1.0], dtype=torch.float64))
-    origin = torch.tensor(transform.TransformPoint((0.0, 0.0, 0.0)), dtype=torch.float64)
-    columns = [
-        torch.tensor(transform.TransformPoint(axis), dtype=torch.float64) - origin
-        for axis in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-    ]
-    lps = torch.eye(4, dtype=torch.float64)
-    lps[:3, :3], lps[:3, 3] = torch.stack(columns, dim=1), origin
-    t1_from_flair = flip @ lps @ flip
-    moved = Volume(t1.data, pose.inverse(t1_from_flair) @ t1.world_from_voxel)
-    return moved.resample(flair.shape, flair.world_from_voxel), pose.inverse(t1_from_flair)

@@ -58,15 +58,17 @@ def tissue_of(
     mask: Path | None = None,
     labels: Path | None = None,
     table: str = "tissues",
+    align: bool = False,
 ) -> Tissue:
     """Read volumes and make the medium.
 
     Args:
-        volumes: on one grid: MRI of one or several contrasts, or one CT or label map.
+        volumes: MRI of one or several contrasts, on one grid unless aligned; or one CT or label map.
         contrasts: what each shows, among `CONTRASTS`.
         mask: of the brain or body, on the same grid; found in the first volume by default.
         labels: label map that gives the tissue values; with a CT those of labelled tissue.
         table: of the labels.
+        align: whether to move further MRI to where they share most information with the first.
 
     Raises:
         FileNotFoundError: when a file is not there.
@@ -89,4 +91,8 @@ def tissue_of(
         return Tissue(Medium.from_labels(label_map, table), body, image)
     body = given or brain_mask(image, contrasts[0])
     others = {name: Volume.load(path) for name, path in zip(contrasts[1:], volumes[1:], strict=True)}
+    if align:
+        from diffus.registration.contrasts import aligned
+
+        others = {name: aligned(other, image) for name, other in others.items()}
     return Tissue(Medium.from_mri({contrasts[0]: image} | others, mask=body), body, image)

@@ -42,8 +42,9 @@ class Register:
 
     Args:
         ultrasound: FRAME, SWEEP or VOLUME.
-        mri: one volume, or several of one head on one grid.
+        mri: one volume, or several of one head, on one grid unless aligned.
         contrast: what each shows: t1, cet1, t2, flair; or ct or labels, alone.
+        align: move the further MRI to where they share most information with the first, onto its grid.
         labels: label map on the same grid, which then gives the tissue values.
         table: table of the labels: tissues, freesurfer, fast, totalsegmentator, or a CSV or JSON file.
         mask: mask of the brain, on the grid of the MRI, instead of the automatic one.
@@ -69,6 +70,7 @@ class Register:
     ultrasound: tyro.conf.Positional[tuple[Path, ...]]
     mri: tuple[Path, ...]
     contrast: tuple[str, ...] = ("t1",)
+    align: bool = False
     labels: Path | None = None
     table: str = "tissues"
     mask: Path | None = None
@@ -233,7 +235,14 @@ class Register:
     def _tissue(self) -> Tissue:
         from diffus.cli.media import tissue_of
 
-        return tissue_of(self.mri, self.contrast, mask=self.mask, labels=self.labels, table=self.table)
+        return tissue_of(
+            self.mri,
+            self.contrast,
+            mask=self.mask,
+            labels=self.labels,
+            table=self.table,
+            align=self.align,
+        )
 
     def _inputs(self) -> dict[str, Any]:
         from diffus.cli.register_folder import inputs_of
@@ -242,7 +251,7 @@ class Register:
         for name in ("labels", "mask", "calibration", "initial"):
             path: Path | None = getattr(self, name)
             files[name] = [] if path is None else [path]
-        options: dict[str, Any] = {"contrast": list(self.contrast)}
+        options: dict[str, Any] = {"contrast": list(self.contrast), "align": self.align}
         for name in ("probe", "table"):
             word: str | None = getattr(self, name)
             options[name] = word

@@ -54,14 +54,24 @@ def read_itk(path: Path) -> RawVolume:
 
 def write_itk(volume: Volume, path: Path) -> None:
     """Write compressed NRRD or MHA, its place in full double precision."""
+    with quiet(path):
+        sitk.WriteImage(itk_image(volume), str(path), useCompression=True)
+
+
+def itk_image(volume: Volume) -> sitk.Image:
+    """A volume as ITK holds it, in LPS, its place in full double precision."""
     image = sitk.GetImageFromArray(numpy_voxels(volume).transpose(2, 1, 0))
-    lps = flip_lps_ras(volume.world_from_voxel.numpy())
+    place_image(image, volume.world_from_voxel.numpy())
+    return image
+
+
+def place_image(image: sitk.Image, world_from_voxel: Float64[np.ndarray, "4 4"]) -> None:
+    """Give an image its place, from a matrix in RAS without shear."""
+    lps = flip_lps_ras(world_from_voxel)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
     image.SetOrigin(lps[:3, 3].tolist())
-    with quiet(path):
-        sitk.WriteImage(image, str(path), useCompression=True)
 
 
 def flip_lps_ras(affine: Float64[np.ndarray, "4 4"]) -> Float64[np.ndarray, "4 4"]:

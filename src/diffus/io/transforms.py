@@ -20,7 +20,7 @@ from torch import Tensor
 from diffus.bspline import ORDER, BSplineDisplacement
 from diffus.checks import require_shape
 from diffus.files import write_aside
-from diffus.io.itk import flip_lps_ras, quiet
+from diffus.io.itk import flip_lps_ras, place_image, quiet
 from diffus.pose import RIGID_TOLERANCE
 
 EXTENSIONS = (".tfm", ".txt", ".h5", ".hdf5")
@@ -121,7 +121,7 @@ def save_displacement_field(
         raise ValueError("displacements_mm holds NaN or Inf")
     vectors = np.ascontiguousarray((field * np.array([-1.0, -1.0, 1.0])).transpose(2, 1, 0, 3))
     image = sitk.GetImageFromArray(vectors, isVector=True)
-    _place(image, world_from_voxel)
+    place_image(image, world_from_voxel.double().numpy())
     with write_aside(target) as temporary, quiet(target):
         sitk.WriteImage(image, str(temporary), useCompression=True)
     return target
@@ -155,6 +155,11 @@ def load_displacement_field(
     lps[:3, :3], lps[:3, 3] = direction, image.GetOrigin()
     ras = vectors * np.array([-1.0, -1.0, 1.0])
     return torch.from_numpy(np.ascontiguousarray(ras)), torch.from_numpy(flip_lps_ras(lps))
+
+
+def ras_matrix(linear: sitk.Transform) -> Float64[Tensor, "4 4"]:
+    """A linear transform of ITK's as a matrix of RAS mm."""
+    return torch.from_numpy(_FLIP @ _lps_matrix(linear) @ _FLIP)
 
 
 def _require_extension(path: Path, known: tuple[str, ...]) -> None:
@@ -196,8 +201,12 @@ def _linear_from_itk(source: Path, part: sitk.Transform) -> Float64[np.ndarray, 
             f"{source} holds a {part.GetDimension()}D {name}: expected {', '.join(_LINEAR)}, alone or after "
             "one BSplineTransform"
         )
-    origin = np.array(part.TransformPoint((0.0, 0.0, 0.0)))
-    columns = [np.array(part.TransformPoint(tuple(axis))) - origin for axis in np.eye(3)]
+    return _lps_matrix(part)
+
+
+def _lps_matrix(linear: sitk.Transform) -> Float64[np.ndarray, "4 4"]:
+    origin = np.array(linear.TransformPoint((0.0, 0.0, 0.0)))
+    columns = [np.array(linear.TransformPoint(tuple(axis))) - origin for axis in np.eye(3)]
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = np.stack(columns, axis=1), origin
     return matrix
@@ -205,16 +214,13 @@ def _linear_from_itk(source: Path, part: sitk.Transform) -> Float64[np.ndarray, 
 
 def _spline_to_itk(displacement: BSplineDisplacement) -> sitk.BSplineTransform:
     coefficients = displacement.coefficients.detach().cpu().double().numpy()
-    lps = flip_lps_ras(displacement.world_from_control.numpy())
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    world_from_control = displacement.world_from_control.numpy()
     images = []
     for axis, sign in enumerate((-1.0, -1.0, 1.0)):
         image = sitk.GetImageFromArray(
             np.ascontiguousarray(sign * coefficients[..., axis].transpose(2, 1, 0))
         )
-        image.SetSpacing(spacing.tolist())
-        image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-        image.SetOrigin(lps[:3, 3].tolist())
+        place_image(image, world_from_control)
         images.append(image)
     return sitk.BSplineTransform(images, ORDER)
 
@@ -242,11 +248,3 @@ def _flat(whole: sitk.Transform) -> list[sitk.Transform]:
         for number in range(composite.GetNumberOfTransforms())
         for part in _flat(composite.GetNthTransform(number))
     ]
-
-
-def _place(image: sitk.Image, world_from_voxel: Float64[Tensor, "4 4"]) -> None:
-    lps = flip_lps_ras(world_from_voxel.double().numpy())
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin(lps[:3, 3].tolist())

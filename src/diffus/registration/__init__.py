@@ -1,10 +1,12 @@
 """Registration: where the probe was, from the image. Look at ``result.verdict`` before using a pose.
 
 `register` takes one frame, `register_sweep` a tracked sweep, `register_volume` a swept 3D ultrasound volume,
-and `register_deformable` goes on from there to brain shift.
+and `register_deformable` goes on from there to brain shift. `aligned` brings MRI contrasts onto each other
+before.
 """
 
 from diffus.registration.acquisition import SettingsResult, recover_settings
+from diffus.registration.contrasts import align_contrast, aligned
 from diffus.registration.deformable import (
     DeformableRegistration,
     DeformableSettings,
@@ -44,6 +46,8 @@ __all__ = [
     "TrackedPose",
     "VolumeRegistration",
     "VolumeSettings",
+    "align_contrast",
+    "aligned",
     "recover_settings",
     "register",
     "register_deformable",
