@@ -28,8 +28,9 @@ from torch import Tensor
 
 from diffus import pose
 from diffus.files import write_aside
+from diffus.registration.motion import moved, pivot_at
 from diffus.registration.rendered_sweep import RenderedSweep
-from diffus.registration.rigid_search import Score, SearchSettings, moved, search
+from diffus.registration.rigid_search import Score, SearchSettings, search
 from diffus.registration.virtual_sweep import VirtualSweep
 from diffus.registration.volume import SweepGeometry, VolumeSettings, mean_displacement_mm
 from diffus.similarity import LC2, MIND, NCC, GradientNCC, LocalNCC, MutualInformation, Similarity
@@ -100,7 +101,7 @@ def measured(row: Row, pair: Pair, sweeps: list[VirtualSweep]) -> tuple[list[str
     """A row's cells, and the answer of its median start."""
     scores, centre = levels(row, pair, sweeps), sweeps[-1].centre_mm
     shipped = torch.eye(4, dtype=torch.float64)
-    starts = moved(shipped, centre, random_offsets(row.starts))
+    starts = moved(shipped, random_offsets(row.starts), pivot_at(centre))
     begin = time.perf_counter()
     answers = torch.stack([search(scores, start, centre, SearchSettings()).transforms[0] for start in starts])
     seconds = (time.perf_counter() - begin) / row.starts
@@ -153,7 +154,7 @@ def main() -> None:
     ]
     apart = mean_displacement_mm(pair.flair_from_t1, torch.eye(4, dtype=torch.float64), pair.ultrasound)
     shift, angle = pose.log(pair.flair_from_t1)[3:].norm(), pose.log(pair.flair_from_t1)[:3].norm()
-    offsets = moved(torch.eye(4, dtype=torch.float64), sweeps[-1].centre_mm, random_offsets(STARTS))
+    offsets = moved(torch.eye(4, dtype=torch.float64), random_offsets(STARTS), pivot_at(sweeps[-1].centre_mm))
     begun = mean_displacement_mm(offsets, torch.eye(4, dtype=torch.float64), pair.ultrasound)
     lines = [
         f"Starts lie {float(begun.min()):.1f} to {float(begun.max()):.1f} mm from the shipped alignment "

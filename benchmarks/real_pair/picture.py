@@ -12,7 +12,7 @@ from torch import Tensor
 import diffus
 from diffus import RenderSettings, plot
 from diffus.plot.slices import fan_slice
-from diffus.registration.rigid_search import moved
+from diffus.registration.motion import moved, pivot_at
 from diffus.registration.volume import SweepGeometry
 
 from .case24 import Pair, random_offsets
@@ -27,7 +27,7 @@ def draw(
     """
     medium, at = pair.medium("both, T1 moved"), geometry.world_from_probe
     middle = at[:3, 3] + 0.5 * float(geometry.probe.depth_mm) * at[:3, 2]
-    before = moved(torch.eye(4, dtype=torch.float64), middle, random_offsets(1))[0]
+    before = moved(torch.eye(4, dtype=torch.float64), random_offsets(1)[0], pivot_at(middle))
     figure = Figure(figsize=(17, 8), layout="constrained")
     axes = figure.subplots(2, 3, sharex=True, sharey=True)
     settings = RenderSettings(speckle="sampled", gain_db=22.0, speckle_reduction=0.7)

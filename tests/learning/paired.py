@@ -14,14 +14,14 @@ from diffus import Volume
 from diffus.learning import MRIFeatures, TissueModel, VoxelModel, apply_model
 from diffus.learning.case import TrainingCase
 from diffus.learning.frames import FrameSampling
-from diffus.registration.rigid_search import moved
+from diffus.registration.motion import moved, pivot_at
 from diffus.segmentation.morphology import smooth
 
 SPACING_MM, SIZE = 2.0, 40
 SAMPLING = FrameSampling(n_frames=8, n_tilted=1, n_scanlines=40, n_samples=48)
 CENTRE = POSE[:3, 3] + 18 * POSE[:3, 2]
 IDENTITY = torch.eye(4, dtype=torch.float64)
-TRUE = moved(IDENTITY, CENTRE, torch.tensor([[2.0, -1, 1, 1, 1.5, -1]], dtype=torch.float64))[0]
+TRUE = moved(IDENTITY, torch.tensor([2.0, -1, 1, 1, 1.5, -1], dtype=torch.float64), pivot_at(CENTRE))
 """``mri_from_ultrasound``."""
 GEOMETRIES = dict.fromkeys(("one", "two", "three"), GEOMETRY)
 

@@ -21,7 +21,7 @@ from diffus.learning.rendering import learned_levels
 from diffus.learning.run import TrainingResult
 from diffus.learning.settings import TrainingSettings, TransformPrior
 from diffus.learning.training import launched, split, train, train_on
-from diffus.registration.rigid_search import moved
+from diffus.registration.motion import moved, pivot_at
 from diffus.registration.volume import mean_displacement_mm
 
 QUICK = TrainingSettings(
@@ -131,14 +131,14 @@ def test_training_lowers_the_loss_and_moves_towards_the_hidden_medium(tmp_path: 
 
 def test_wrong_transform_is_refined_with_the_model(tmp_path: Path) -> None:
     """From 1.2 mm off, with the hidden medium known and held."""
-    motion = torch.tensor([[0.0, 0, 0, 0.8, -0.6, 0.7]], dtype=torch.float64)
-    case = replace(prepared(), mri_from_ultrasound=moved(TRUE, prepared().pivot_mm, motion)[0])
+    motion = torch.tensor([0.0, 0, 0, 0.8, -0.6, 0.7], dtype=torch.float64)
+    case = replace(prepared(), mri_from_ultrasound=moved(TRUE, motion, pivot_at(prepared().pivot_mm)))
     prior = TransformPrior(sigma_mm=1.0, sigma_deg=1.0, weight=1e-4, learning_rate=0.1)
     settings = replace(QUICK, transform=prior, learning_rate=1e-9, steps=25, augmentation=STILL)
     trained, held_out = split([case], settings)
     result = train_on(launched(settings), trained, held_out, tmp_path, settings, model=hidden())
-    departure = torch.tensor([result.departures["one"]], dtype=torch.float64)
-    refined = moved(case.mri_from_ultrasound, case.pivot_mm, departure)[0]
+    departure = torch.tensor(result.departures["one"], dtype=torch.float64)
+    refined = moved(case.mri_from_ultrasound, departure, pivot_at(case.pivot_mm))
     off = [
         float(mean_displacement_mm(transform, TRUE, pair().ultrasound))
         for transform in (case.mri_from_ultrasound, refined)

@@ -12,8 +12,9 @@ import torch
 from tests.registration.phantom_sweep import GEOMETRY, POSE, swept, tissue
 
 from diffus import Medium, Volume, pose
+from diffus.registration.motion import moved, pivot_at
 from diffus.registration.rendered_sweep import LEAST_COVERAGE, RenderedSweep, without_trend
-from diffus.registration.rigid_search import SearchSettings, moved, search
+from diffus.registration.rigid_search import SearchSettings, search
 from diffus.registration.virtual_sweep import SweepSampling, VirtualSweep, frame_points
 from diffus.registration.volume import (
     SweepGeometry,
@@ -25,7 +26,8 @@ from diffus.registration.volume import (
 from diffus.segmentation import brain_mask
 
 IDENTITY = torch.eye(4, dtype=torch.float64)
-TRUE = moved(IDENTITY, POSE[:3, 3] + 18 * POSE[:3, 2], torch.tensor([[4.0, -3, 2, 1.5, 2, -2.5]]).double())[0]
+MIDDLE = pivot_at(POSE[:3, 3] + 18 * POSE[:3, 2])
+TRUE = moved(IDENTITY, torch.tensor([4.0, -3, 2, 1.5, 2, -2.5]).double(), MIDDLE)
 SMALL = SweepSampling(n_frames=5, n_scanlines=32, n_samples=48)
 QUICK = VolumeSettings(
     search=SearchSettings(reach_mm=6, reach_deg=8, n_starts=48, n_rounds=1, n_descents=3, n_finals=1),
@@ -119,20 +121,20 @@ def test_tissue_without_structure_is_not_called_converged() -> None:
 def test_score_has_the_gradient_of_its_differences() -> None:
     medium, _ = scene()
     score = RenderedSweep(small_sweep(), medium.to(torch.float64))
-    centre = small_sweep().centre_mm
+    centre = pivot_at(small_sweep().centre_mm)
     tangent = torch.tensor([[0.5, -1.0, 0.3, 0.2, 0.4, -0.3]], dtype=torch.float64, requires_grad=True)
-    (slope,) = torch.autograd.grad(score(moved(TRUE, centre, tangent)).sum(), tangent)
+    (slope,) = torch.autograd.grad(score(moved(TRUE, tangent, centre)).sum(), tangent)
     step = 1e-4 * torch.eye(6, dtype=torch.float64)
     with torch.no_grad():
-        ends = [score(moved(TRUE, centre, tangent + sign * step)) for sign in (1, -1)]
+        ends = [score(moved(TRUE, tangent + sign * step, centre)) for sign in (1, -1)]
     assert torch.allclose(slope[0], (ends[0] - ends[1]) / 2e-4, rtol=2e-3, atol=2e-5)
 
 
 def test_score_is_best_at_the_true_place_along_each_axis() -> None:
-    score, centre = RenderedSweep(small_sweep(), scene()[0]), small_sweep().centre_mm
+    score, centre = RenderedSweep(small_sweep(), scene()[0]), pivot_at(small_sweep().centre_mm)
     size = torch.tensor([6.0] * 3 + [3.0] * 3)
     steps = (torch.cat([torch.zeros(1, 6), torch.eye(6), -torch.eye(6)]) * size).double()
-    scores = score(moved(TRUE, centre, steps))
+    scores = score(moved(TRUE, steps, centre))
     assert float(scores[0]) > 0.3
     assert float(scores[0] - scores[1:].max()) > 0.05
 
@@ -152,7 +154,7 @@ def test_half_out_of_the_medium_scores_minus_one() -> None:
     sweep, medium = small_sweep(), scene()[0]
     shifts = torch.zeros(3, 6, dtype=torch.float64)
     shifts[:, 3] = torch.tensor([0.0, 25.0, 60.0])
-    there = moved(IDENTITY, sweep.centre_mm, shifts)
+    there = moved(IDENTITY, shifts, pivot_at(sweep.centre_mm))
     share = RenderedSweep(sweep, medium).inside(there).flatten(1).sum(dim=1) / sweep.weights.sum()
     scores = RenderedSweep(sweep, medium)(there)
     assert float(share[0]) > 0.99
@@ -232,8 +234,8 @@ def test_real_ultrasound_comes_back_to_the_shipped_alignment(shared_data: Path) 
     t1, flair = (Volume.load(folder / f"Case24-{name}-inUS-0.5mm.nii.gz") for name in ("T1", "FLAIR"))
     medium = Medium.from_mri({"flair": flair}, mask=brain_mask(t1, "cet1"))
     geometry = SweepGeometry.found_in(ultrasound)
-    tangent = torch.tensor([[3.0, -3, 2.6, 4, -3, 3.3]], dtype=torch.float64)
-    initial = moved(IDENTITY, ultrasound.centre_mm, tangent)[0]
+    tangent = torch.tensor([3.0, -3, 2.6, 4, -3, 3.3], dtype=torch.float64)
+    initial = moved(IDENTITY, tangent, pivot_at(ultrasound.centre_mm))
     assert float(mean_displacement_mm(initial, IDENTITY, ultrasound)) > 5
     result = register_volume(ultrasound, medium, geometry, initial=initial)
     assert float(mean_displacement_mm(result.mri_from_ultrasound, IDENTITY, ultrasound)) < 2

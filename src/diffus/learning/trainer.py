@@ -23,7 +23,7 @@ from diffus.learning.loss import frame_loss
 from diffus.learning.model import TissueModel
 from diffus.learning.rendering import box_around, learned_levels
 from diffus.learning.settings import TrainingSettings
-from diffus.registration.rigid_search import moved
+from diffus.registration.motion import moved, pivot_at
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -131,7 +131,7 @@ class Trainer:
         if prior is None:
             return case.mri_from_ultrasound
         sigma = torch.tensor([prior.sigma_deg] * 3 + [prior.sigma_mm] * 3, dtype=torch.float64)
-        return moved(case.mri_from_ultrasound, case.pivot_mm, (departure * sigma)[None])[0]
+        return moved(case.mri_from_ultrasound, departure * sigma, pivot_at(case.pivot_mm))
 
     @torch.no_grad()
     def validate(self) -> float:

@@ -20,8 +20,13 @@ def sector_points(probe: Probe) -> Float64[Tensor, "P 3"]:
 
 def pivot_of(points: Float64[Tensor, "P 3"]) -> Float64[Tensor, "4 4"]:
     """The transform that shifts the origin to the middle of points."""
+    return pivot_at(points.mean(dim=0))
+
+
+def pivot_at(point: Float64[Tensor, "3"]) -> Float64[Tensor, "4 4"]:
+    """The transform that shifts the origin to a point."""
     shift = torch.eye(4, dtype=torch.float64)
-    shift[:3, 3] = points.mean(dim=0)
+    shift[:3, 3] = point
     return shift
 
 

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from diffus import pose
 from diffus.checks import require_in_range
 from diffus.registration.checkpoint import step
+from diffus.registration.motion import moved, pivot_at
 from diffus.registration.search import Progress
 
 Score = Callable[[Float64[Tensor, "B 4 4"]], Float[Tensor, " B"]]
@@ -101,7 +101,8 @@ def search(
         settings: how widely and how long.
         progress: told of each part of the sampling and of each descent.
     """
-    work = _Search(levels, initial, centre_mm, settings, progress)
+    pivot = pivot_at(centre_mm)
+    work = _Search(levels, initial, pivot, settings, progress)
     paths = [_Path.at(tangent) for tangent in work.sampled()]
     for number in range(len(levels)):
         if number > 0:
@@ -109,21 +110,12 @@ def search(
         paths = [work.descended(number, path, which, len(paths)) for which, path in enumerate(paths)]
     paths.sort(key=lambda path: path.score, reverse=True)
     return Found(
-        moved(initial, centre_mm, torch.stack([path.end for path in paths])),
+        moved(initial, torch.stack([path.end for path in paths]), pivot),
         torch.tensor([path.score for path in paths], dtype=torch.float64),
         tuple(work.evaluations),
-        moved(initial, centre_mm, paths[0].trail),
+        moved(initial, paths[0].trail, pivot),
         paths[0].trail_scores,
     )
-
-
-def moved(
-    initial: Float64[Tensor, "4 4"], centre_mm: Float64[Tensor, "3"], tangents: Float64[Tensor, "B 6"]
-) -> Float64[Tensor, "B 4 4"]:
-    """``initial @ motion``, each motion a turn about the centre (degrees) and a shift (mm)."""
-    centre = torch.eye(4, dtype=torch.float64)
-    centre[:3, 3] = centre_mm
-    return pose.compose(initial, centre, pose.exp(tangents), pose.inverse(centre))
 
 
 class _Path(NamedTuple):
@@ -147,13 +139,13 @@ class _Search:
         self,
         levels: Sequence[Score],
         initial: Float64[Tensor, "4 4"],
-        centre_mm: Float64[Tensor, "3"],
+        pivot: Float64[Tensor, "4 4"],
         settings: SearchSettings,
         progress: Progress | None,
     ) -> None:
         self.evaluations = [0] * len(levels)
         self._levels, self._settings = levels, settings
-        self._initial, self._centre = initial, centre_mm
+        self._initial, self._pivot = initial, pivot
         self._progress = progress
 
     def sampled(self) -> Float64[Tensor, "K 6"]:
@@ -222,7 +214,7 @@ class _Search:
         for part in tangents.split(_AT_ONCE):
             if what is not None:
                 self._tell(what, len(parts) * _AT_ONCE, len(tangents))
-            parts.append(level(moved(self._initial, self._centre, part)))
+            parts.append(level(moved(self._initial, part, self._pivot)))
         return torch.cat(parts).double()
 
     def _descent(self, level: Score, start: Float64[Tensor, "6"]) -> dict[str, Tensor]:
@@ -242,7 +234,7 @@ class _Search:
 
         def closure() -> Tensor:
             descent.zero_grad()
-            score = level(moved(self._initial, self._centre, (place * scale)[None]))[0].double()
+            score = level(moved(self._initial, (place * scale)[None], self._pivot))[0].double()
             loss = -GAIN * score
             loss.backward()
             if float(score.detach()) > best[-1][1]:
