@@ -15,9 +15,9 @@ from diffus import Frame, Volume, pose
 from diffus.bspline import BSplineDisplacement
 from diffus.cli.register_image import ProbeInImage
 from diffus.cli.register_inputs import HowMade, OneFrame, Sweep, SweptVolume, in_words, read_ultrasound
-from diffus.cli.register_sequence import read_sequence
 from diffus.cli.register_start import initial_pose, initial_transform
 from diffus.files import write_json
+from diffus.io.sequences import read_sequence
 from diffus.io.transforms import save_transform
 
 SPACING = 0.25

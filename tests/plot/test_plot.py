@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 from tests.scenes import IDENTITY, PROBES, textured
 
-from diffus import Frame, Volume, plot, pose, render
+from diffus import Frame, RenderSettings, Volume, plot, pose, render
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_fan_slice_shows_a_point_where_it_is() -> None:
     at = pose.look_at((0.0, 0.0, 60.0), (0.0, 0.0, 0.0))
     place = pose.transform_points(at, torch.tensor([[10.0, 0.0, 30.0]], dtype=torch.float64))[0]
     axes = plot.fan_slice(bright_point(tuple(place.tolist())), PROBES["convex"], at)
-    image = axes.images[0].get_array()
+    image = np.ma.filled(np.ma.asarray(axes.images[0].get_array()), 0.0)
     left, right, bottom, top = axes.images[0].get_extent()
     row, column = divmod(int(image.argmax()), image.shape[1])
     x = left + (column + 0.5) * (right - left) / image.shape[1]
@@ -64,9 +65,28 @@ def test_side_by_side_shares_its_scale(frame: Frame) -> None:
     assert first.get_xlim() == second.get_xlim() and first.get_ylim() == second.get_ylim()
 
 
-def test_nothing_global_is_touched(frame: Frame) -> None:
-    import matplotlib.pyplot as plt
+def test_the_scanline_view_has_degrees_or_millimetres_across() -> None:
+    medium = textured(torch.float32)
+    for kind, label, reach in (("convex", "(deg)", 20.0), ("phased", "(deg)", 20.0), ("linear", "(mm)", 8.0)):
+        frame = render(medium, PROBES[kind], IDENTITY)
+        axes = plot.bmode(frame, view="scanlines", decibel_bar=False)
+        left, right, bottom, top = axes.images[0].get_extent()
+        half = reach / 8  # nine scanlines
+        assert (left, right, bottom, top) == pytest.approx((-reach - half, reach + half, 48.0, 0.0))
+        assert axes.get_xlabel().endswith(label) and axes.get_ylabel().endswith("(mm)")
+        assert np.array_equal(np.asarray(axes.images[0].get_array()), frame.scanlines[0].numpy().T)
 
-    before = plt.get_fignums()
-    plot.bmode(frame)
-    assert plt.get_fignums() == before
+
+def test_the_bar_says_decibels_through_the_grey_map() -> None:
+    settings = RenderSettings(dynamic_range_db=40.0, grey_map=(0.0, 0.7, 1.0))
+    axes = plot.bmode(render(textured(torch.float32), PROBES["convex"], IDENTITY, settings))
+    bar = axes.figure.axes[1]
+    words = {text.get_text(): at for text, at in zip(bar.get_yticklabels(), bar.get_yticks(), strict=True)}
+    assert (
+        words["0"] == 1 and words["\N{MINUS SIGN}20"] == pytest.approx(0.7) and words["\N{MINUS SIGN}40"] == 0
+    )
+
+
+def test_an_unknown_view_is_refused(frame: Frame) -> None:
+    with pytest.raises(ValueError, match="unknown view 'polar': expected one of 'sector', 'scanlines'"):
+        plot.bmode(frame, view="polar")

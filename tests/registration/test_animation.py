@@ -12,7 +12,8 @@ from tests.registration.phantom_sweep import POSE, PROBE
 from tests.registration.scene import TRUTH, medium, sampled
 
 from diffus.frame import Frame
-from diffus.registration.animation import animate, overlaid
+from diffus.plot import red_green
+from diffus.registration.animation import animate
 from diffus.registration.pictures import Moment, before_after, checkerboard, overlay, plane_of
 from diffus.registration.virtual_sweep import VirtualSweep
 
@@ -24,11 +25,11 @@ def grey(level: float) -> Frame:
 
 
 def middle_of(path: Path) -> list[float]:
-    """Red of the middle of the second picture in each shot."""
+    """Red of the middle of the third picture in each shot, which overlays both."""
     with Image.open(path) as animation:
         shots = [np.asarray(shot.convert("RGB")) for shot in ImageSequence.Iterator(animation)]
     rows, columns = shots[0].shape[:2]
-    return [float(shot[round(0.5 * rows), round(0.52 * columns), 0]) for shot in shots]
+    return [float(shot[round(0.4 * rows), round(0.84 * columns), 0]) for shot in shots]
 
 
 def test_each_shot_shows_its_step(tmp_path: Path) -> None:
@@ -55,13 +56,16 @@ def test_a_long_way_is_thinned_and_keeps_both_ends(tmp_path: Path, monkeypatch: 
     assert asked == [0, 3, 6, 9, 12]
 
 
-def test_only_gif(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"saved as \.gif, got '\.mp4'"):
-        animate(grey(0.5), grey, torch.zeros(1).double(), torch.zeros(1).double(), tmp_path / "way.mp4")
+def test_a_way_is_also_a_video_and_nothing_else(tmp_path: Path) -> None:
+    one = torch.zeros(1).double()
+    path = animate(grey(0.5), grey, one, one, tmp_path / "way.mp4")
+    assert path.read_bytes()[4:8] == b"ftyp"
+    with pytest.raises(ValueError, match=r"saved as \.gif or \.mp4, got '\.png'"):
+        animate(grey(0.5), grey, one, one, tmp_path / "way.png")
 
 
-def test_overlaid_is_red_green_and_yellow() -> None:
-    mixed = overlaid(np.array([[1.0, 0.0, 0.5]]), np.array([[0.0, 1.0, 0.5]]))
+def test_red_green_is_red_green_and_yellow() -> None:
+    mixed = red_green(np.array([[1.0, 0.0, 0.5]]), np.array([[0.0, 1.0, 0.5]]))
     assert np.array_equal(mixed[0], [[1, 0, 0], [0, 1, 0], [0.5, 0.5, 0]])
 
 

@@ -12,8 +12,9 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from diffus.cli.register_image import Imaged, frame_of_picture, frame_of_slab
-from diffus.cli.register_sequence import frames_of_sequence, is_sequence, read_sequence
+from diffus.cli.register_sequence import frames_of_sequence
 from diffus.frame import Frame
+from diffus.io.sequences import is_sequence, read_sequence
 from diffus.io.volumes import ITK, MGH, NIFTI, extension_of
 from diffus.presets import load_probe
 from diffus.probe import Probe

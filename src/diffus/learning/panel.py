@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from diffus.imaging.scan_conversion import PixelGrid, to_cartesian
-from diffus.plot.figures import save_figure
+from diffus.plot import Picture, difference, picture, save_figure
 from diffus.probe import Probe
 
 PIXEL_MM = 0.4
@@ -42,29 +40,17 @@ def save_panel(
         title: of the whole.
     """
     level, grey = (_standardised(image, weights) for image in (rendered_db, real))
-    pictures = (
-        ("MRI", mri, (0.0, 1.3), "gray"),
-        ("rendered, expected", level, (-_SPAN, _SPAN), "gray"),
-        ("real ultrasound", grey, (-_SPAN, _SPAN), "gray"),
-        ("rendered - real", level - grey, (-_SPAN, _SPAN), "RdBu_r"),
-    )
-    grid = PixelGrid.around(probe, PIXEL_MM)
-    left, right, top, bottom = grid.edges_mm()
     figure = Figure(figsize=(15, 4.6), layout="constrained")
     figure.suptitle(title)
-    for ax, (name, image, (low, high), colours) in zip(
-        figure.subplots(1, 4, sharey=True), pictures, strict=True
-    ):
-        shown = to_cartesian(torch.stack([image, weights]).float(), probe, grid)
-        masked = torch.where(shown[1] > 0.5, shown[0], torch.nan)
-        drawn = ax.imshow(
-            masked.numpy(), extent=(left, right, bottom, top), cmap=colours, vmin=low, vmax=high
-        )
-        ax.set_facecolor("black")
-        ax.set(title=name, xlabel="lateral x (mm)")
-        if name.endswith("- real"):
-            figure.colorbar(drawn, ax=ax, shrink=0.8).set_label("standard deviations")
-    figure.axes[0].set_ylabel("depth z (mm)")
+    axes = figure.subplots(1, 4, sharey=True)
+    seen = (Picture.of_scanlines(image, probe, weights, PIXEL_MM) for image in (mri, level, grey))
+    shown, rendered, fixed = seen
+    picture(shown, axes[0], levels=(0.0, 1.3), title="MRI")
+    picture(rendered, axes[1], levels=(-_SPAN, _SPAN), title="rendered, expected")
+    picture(fixed, axes[2], levels=(-_SPAN, _SPAN), title="real ultrasound")
+    difference(rendered, fixed, axes[3], unit="standard deviations", limit=_SPAN)
+    for ax in axes:
+        ax.label_outer()
     return save_figure(figure, path, dpi=90)
 
 

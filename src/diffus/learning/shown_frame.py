@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from diffus.imaging.scan_conversion import PixelGrid, to_cartesian
 from diffus.learning.case import TrainingCase
 from diffus.plot.figures import save_figure
+from diffus.plot.pictures import Picture, picture
 from diffus.probe import Probe
 from diffus.registration.virtual_sweep import frame_points
 from diffus.similarity.statistics import standardised
@@ -93,18 +93,14 @@ def save_frames(path: Path, shown: Sequence[ShownFrame]) -> Path:
 
 
 def _draw_row(axes: Sequence[Axes], frame: ShownFrame) -> None:
-    grid = PixelGrid.around(frame.probe, PIXEL_MM)
-    left, right, top, bottom = grid.edges_mm()
     weights = frame.weights.float()
     levels, grey = (
         standardised(image.float()[None], weights[None])[0] for image in (frame.rendered_db, frame.real)
     )
     pictures = ((frame.mri.float(), 0.0, 1.3), (levels, -_SPAN, _SPAN), (grey, -_SPAN, _SPAN))
     for ax, title, (image, low, high) in zip(axes, _TITLES, pictures, strict=True):
-        drawn = to_cartesian(torch.stack([image, weights]), frame.probe, grid)
-        masked = torch.where(drawn[1] > 0.5, drawn[0], torch.nan)
-        ax.imshow(masked.numpy(), extent=(left, right, bottom, top), cmap="gray", vmin=low, vmax=high)
-        ax.set_facecolor("black")
-        ax.set(title=title, xlabel="lateral x (mm)")
+        picture(
+            Picture.of_scanlines(image, frame.probe, weights, PIXEL_MM), ax, levels=(low, high), title=title
+        )
+        ax.label_outer()
     axes[0].set_title(f"{frame.title}\n{_TITLES[0]}")
-    axes[0].set_ylabel("depth z (mm)")

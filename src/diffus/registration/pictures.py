@@ -16,8 +16,8 @@ from torch import Tensor
 from diffus.frame import Frame
 from diffus.imaging.gain import expand
 from diffus.medium import Medium
-from diffus.plot import fan_slice
-from diffus.registration.animation import overlaid
+from diffus.plot import Picture, bmode_overlay, colour_overlay, fan_slice, picture
+from diffus.plot import checkerboard as draw_checkerboard
 from diffus.registration.motion import displacement_mm
 from diffus.registration.virtual_sweep import VirtualSweep
 from diffus.render import render
@@ -41,8 +41,6 @@ __all__ = [
 SQUARE_MM = 8.0
 _SPACING_MM = 0.3
 _SEEN = RenderSettings(speckle="expected")
-_BLEND = 0.75
-"""Opacity of the brightest ultrasound over the MRI."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +134,7 @@ def before_after(
         f"rendered at the {best.name} pose": best.rendered,
     }
     for ax, (name, frame) in zip(axes[0], pictures.items(), strict=True):
-        _draw(ax, frame, _pixels(frame), name)
+        picture(_seen(frame), ax, title=name)
     for ax, moment in ((axes[1, 0], first), (axes[1, 2], best)):
         name = f"MRI in the {moment.name} image plane"
         fan_slice(moment.mri, fixed.probe, moment.world_from_probe, ax=ax, margin_mm=10.0, title=name)
@@ -149,8 +147,8 @@ def checkerboard(fixed: Frame, first: Moment, best: Moment) -> Figure:
     """Squares of the ultrasound and of what is rendered by turns, at both moments: edges should go on."""
     figure = Figure(figsize=(12, 5.5), layout="compressed")
     for ax, moment in zip(figure.subplots(1, 2, sharex=True, sharey=True), (first, best), strict=True):
-        mixed = _by_turns(_pixels(moment.rendered), _pixels(fixed))
-        _draw(ax, fixed, mixed, f"{moment.name}: rendered and ultrasound by turns")
+        name = f"{moment.name}: rendered and ultrasound by turns"
+        draw_checkerboard(_seen(moment.rendered), _seen(fixed), ax, square_mm=SQUARE_MM, title=name)
     figure.suptitle(f"squares of {SQUARE_MM:g} mm")
     return figure
 
@@ -159,16 +157,14 @@ def overlay(fixed: Frame, first: Moment, best: Moment) -> Figure:
     """Above, what is rendered in red and the ultrasound in green; below, the ultrasound over the MRI."""
     figure = Figure(figsize=(12, 9.5), layout="compressed")
     axes = figure.subplots(2, 2)
-    image = _pixels(fixed)
+    image = _seen(fixed)
     for column, moment in enumerate((first, best)):
         title = f"{moment.name}: rendered red, ultrasound green"
-        _draw(axes[0, column], fixed, overlaid(_pixels(moment.rendered), image), title)
+        colour_overlay(_seen(moment.rendered), image, axes[0, column], title=title)
         below = axes[1, column]
         title = f"{moment.name}: ultrasound over the MRI"
         fan_slice(moment.mri, fixed.probe, moment.world_from_probe, ax=below, margin_mm=10.0, title=title)
-        around = below.get_xlim(), below.get_ylim()
-        below.imshow(image, extent=_extent(fixed), cmap="hot", vmin=0, vmax=1, alpha=_BLEND * image)
-        below.set(xlim=around[0], ylim=around[1])
+        bmode_overlay(image, below)
     return figure
 
 
@@ -185,22 +181,18 @@ def before_and_after(result: RegistrationResult, frame: Frame, medium: Medium, w
     final = result.world_from_probe[which]
     placed = torch.linalg.inv(result.world_from_sweep) @ final
     with torch.no_grad():
-        first, after = (
-            _pixels(render(medium, fixed.probe, at, _SEEN)) for at in (result.initial @ placed, final)
-        )
-    real = _pixels(fixed)
+        poses = (result.initial @ placed, final)
+        first, after = (_seen(render(medium, fixed.probe, at, _SEEN)) for at in poses)
+    real = _seen(fixed)
     figure = Figure(figsize=(13, 8.5), layout="constrained")
-    axes = figure.subplots(2, 3, sharex=True, sharey=True)
-    pictures = {
-        "rendered at the initial pose": first,
-        "ultrasound": real,
-        "rendered at the best pose": after,
-        "initial: rendered red, ultrasound green": overlaid(first, real),
-        f"checkerboard, squares of {SQUARE_MM:g} mm": _by_turns(after, real),
-        "best: rendered red, ultrasound green": overlaid(after, real),
-    }
-    for ax, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
-        _draw(ax, fixed, picture, title)
+    (above, below) = figure.subplots(2, 3, sharex=True, sharey=True)
+    picture(first, above[0], title="rendered at the initial pose")
+    picture(real, above[1], title="ultrasound")
+    picture(after, above[2], title="rendered at the best pose")
+    colour_overlay(first, real, below[0], title="initial: rendered red, ultrasound green")
+    draw_checkerboard(after, real, below[1], square_mm=SQUARE_MM)
+    colour_overlay(after, real, below[2], title="best: rendered red, ultrasound green")
+    for ax in (*above, *below):
         ax.label_outer()
     figure.suptitle(f"{result.verdict}: {result.reason}", wrap=True)
     return figure
@@ -218,18 +210,8 @@ def way_down(result: RegistrationResult) -> Figure:
     return figure
 
 
-def _pixels(frame: Frame) -> np.ndarray:
-    return frame.cartesian(_SPACING_MM)[0].numpy()
-
-
-def _extent(frame: Frame) -> tuple[float, float, float, float]:
-    left, right, top, bottom = frame.grid(_SPACING_MM).edges_mm()
-    return left, right, bottom, top
-
-
-def _draw(ax: Axes, frame: Frame, picture: np.ndarray, title: str) -> None:
-    ax.imshow(picture, extent=_extent(frame), cmap="gray", vmin=0, vmax=1)
-    ax.set(xlabel="lateral x (mm)", ylabel="depth z (mm)", title=title)
+def _seen(frame: Frame) -> Picture:
+    return Picture.of_frame(frame, spacing_mm=_SPACING_MM)
 
 
 def _draw_way(ax: Axes, away_mm: Float64[Tensor, " T"]) -> None:
@@ -237,8 +219,3 @@ def _draw_way(ax: Axes, away_mm: Float64[Tensor, " T"]) -> None:
     ax.set(xlabel="step", ylabel="mean displacement from the end (mm)", title="the best descent")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(alpha=0.3)
-
-
-def _by_turns(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    rows, columns = (np.arange(n) * _SPACING_MM // SQUARE_MM for n in fixed.shape)
-    return np.where((rows[:, None] + columns) % 2 == 0, moving, fixed)

@@ -170,3 +170,18 @@ class RegistrationResult:
         from diffus.registration.pictures import before_and_after
 
         return before_and_after(self, frame, medium, which)
+
+    def __repr__(self) -> str:
+        from diffus.reprs.facts import paragraph, registration_facts
+
+        return paragraph(self, registration_facts(self))
+
+    def _repr_html_(self) -> str:
+        from diffus.reprs.pages import registration_page
+
+        return registration_page(self)
+
+    def _repr_png_(self) -> bytes | None:
+        from diffus.reprs.pictures import registration_picture
+
+        return registration_picture(self)

@@ -59,10 +59,10 @@ class Target:
         turned = in_probe @ self.sweep_from_probe[:, :3, :3].mT + self.sweep_from_probe[:, None, :3, 3]
         return turned.flatten(0, 1)
 
-    def objective(self, stage: Stage, which: Tensor | None = None) -> _Watched:
+    def objective(self, stage: Stage, which: Tensor | None = None) -> WatchedObjective:
         """What poses are judged by in a stage, by all frames or some."""
         some = slice(None) if which is None else which
-        return _Watched(
+        return WatchedObjective(
             self.fixed[some],
             self.weights[some],
             self.medium,
@@ -181,12 +181,13 @@ class _Costs:
         self.cells += int(rendered) * probe.n_scanlines * probe.n_samples
 
 
-class _Watched(Objective):
+class WatchedObjective(Objective):
     """An objective that says each time that it was asked."""
 
     watcher: Callable[[], None] | None = None
 
     def __call__(self, world_from_sweep: Float64[Tensor, "B 4 4"]) -> Compared:
+        """As `Objective`."""
         compared = super().__call__(world_from_sweep)
         if self.watcher is not None:
             self.watcher()
@@ -195,7 +196,7 @@ class _Watched(Objective):
 
 def _descended(
     name: str,
-    objective: _Watched,
+    objective: WatchedObjective,
     poses: Float64[Tensor, "B 4 4"],
     pivot: Float64[Tensor, "4 4"],
     priors: Sequence[Prior],

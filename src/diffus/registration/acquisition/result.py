@@ -143,6 +143,16 @@ class SettingsResult:
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a settings file: {error}") from error
 
+    def __repr__(self) -> str:
+        from diffus.reprs.facts import paragraph, settings_facts
+
+        return paragraph(self, settings_facts(self))
+
+    def _repr_html_(self) -> str:
+        from diffus.reprs.pages import settings_page
+
+        return settings_page(self)
+
 
 def _settings_from(content: dict[str, Any]) -> RenderSettings:
     """Settings from plain values, whose curves JSON made lists."""
