@@ -21,7 +21,7 @@ from diffus.tissues import TISSUES, Tissue
 from diffus.volume import Volume
 
 if TYPE_CHECKING:
-    from diffus import imaging, io, plot, registration, segmentation, similarity
+    from diffus import imaging, io, plot, registration, scene, segmentation, similarity
     from diffus.registration import register
 
 __version__ = "0.1.0"
@@ -55,11 +55,12 @@ __all__ = [
     "register",
     "registration",
     "render",
+    "scene",
     "segmentation",
     "similarity",
 ]
 
-_ON_DEMAND = {"imaging", "io", "plot", "registration", "segmentation", "similarity"}
+_ON_DEMAND = {"imaging", "io", "plot", "registration", "scene", "segmentation", "similarity"}
 """Rooms whose own imports (matplotlib, SimpleITK) take time that not every script needs."""
 
 
