@@ -150,4 +150,6 @@ def test_the_same_grid_is_judged_at_its_far_corner():
 
 
 def test_says_what_it_is():
-    assert repr(_linear_volume(AFFINES[2])) == "Volume(6 x 7 x 5, 1 x 1 x 1 mm, RAS, torch.float64)"
+    assert repr(_linear_volume(AFFINES[2])) == (
+        "Volume(6 x 7 x 5 voxels of 1 x 1 x 1 mm; 6 x 7 x 5 mm in all; RAS; float64 on cpu)"
+    )

@@ -139,3 +139,18 @@ class Frame:
         from diffus.plot import bmode
 
         return bmode(self, ax=ax, **options)
+
+    def __repr__(self) -> str:
+        from diffus.reprs.facts import frame_facts, paragraph
+
+        return paragraph(self, frame_facts(self))
+
+    def _repr_html_(self) -> str:
+        from diffus.reprs.pages import frame_page
+
+        return frame_page(self)
+
+    def _repr_png_(self) -> bytes | None:
+        from diffus.reprs.pictures import frame_picture
+
+        return frame_picture(self)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from diffus.affine import check_affine, spacing_of
+from diffus.affine import check_affine
 from diffus.checks import require_shape
 from diffus.mixing import CHANNELS, mix_tissues
 from diffus.tissue_maps import TissueMaps
@@ -285,8 +285,19 @@ class Medium:
         return Volume(getattr(self, channel).detach(), self.world_from_voxel)
 
     def __repr__(self) -> str:
-        spacing = " x ".join(f"{s:.3g}" for s in spacing_of(self.world_from_voxel))
-        return f"Medium({_describe(self.impedance)}, {spacing} mm)"
+        from diffus.reprs.facts import medium_facts, paragraph
+
+        return paragraph(self, medium_facts(self))
+
+    def _repr_html_(self) -> str:
+        from diffus.reprs.pages import medium_page
+
+        return medium_page(self)
+
+    def _repr_png_(self) -> bytes | None:
+        from diffus.reprs.pictures import medium_picture
+
+        return medium_picture(self)
 
 
 def slabs(shape: tuple[int, int, int]) -> Iterator[slice]:

@@ -35,7 +35,7 @@ class Scanlines(NamedTuple):
     directions: Float64[Tensor, "S 3"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Probe(ABC):
     """What every probe has. Continuous fields may be 0-d tensors, to which gradients then flow.
 
@@ -191,6 +191,21 @@ class Probe(ABC):
         """Plain values for JSON, with the kind of probe."""
         return {"kind": self.kind} | {field.name: plain(getattr(self, field.name)) for field in fields(self)}
 
+    def __repr__(self) -> str:
+        from diffus.reprs.facts import paragraph, probe_facts
+
+        return paragraph(self, probe_facts(self))
+
+    def _repr_html_(self) -> str:
+        from diffus.reprs.pages import probe_page
+
+        return probe_page(self)
+
+    def _repr_png_(self) -> bytes | None:
+        from diffus.reprs.pictures import probe_picture
+
+        return probe_picture(self)
+
 
 def _even(n: int) -> Float64[Tensor, " n"]:
     """Values from -1/2 to 1/2 in n equal steps; 0 for one."""
@@ -204,7 +219,7 @@ def _fan(angles: Float64[Tensor, " S"], radius_mm: Tensor, centre_z_mm: Tensor) 
     return Scanlines(radius_mm * directions + offset, directions)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LinearProbe(Probe):
     """Parallel scanlines over a flat face.
 
@@ -254,7 +269,7 @@ class LinearProbe(Probe):
         return min(-half, reach - half), max(half, reach + half), 0.0, depth
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ConvexProbe(Probe):
     """Scanlines fanning out from a curved face.
 
@@ -296,7 +311,7 @@ class ConvexProbe(Probe):
         return -width, width, radius * (math.cos(half) - 1), number(self.depth_mm)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PhasedProbe(Probe):
     """Scanlines steered from one point in the middle of a small flat face.
 
@@ -355,7 +370,7 @@ class PhasedProbe(Probe):
         return torch.deg2rad(as_double(self.steering_deg)) + opening * _even(self.n_scanlines)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RadialProbe(Probe):
     """A full circle of scanlines around the elevation axis, as an endocavity or catheter probe sees it.
 

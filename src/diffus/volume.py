@@ -164,6 +164,16 @@ class Volume:
         return bool(difference[:3].norm(dim=0).max() <= tolerance)
 
     def __repr__(self) -> str:
-        spacing = " x ".join(f"{s:.3g}" for s in self.spacing_mm)
-        shape = " x ".join(map(str, self.shape))
-        return f"Volume({shape}, {spacing} mm, {self.orientation}, {self.data.dtype})"
+        from diffus.reprs.facts import paragraph, volume_facts
+
+        return paragraph(self, volume_facts(self))
+
+    def _repr_html_(self) -> str:
+        from diffus.reprs.pages import volume_page
+
+        return volume_page(self)
+
+    def _repr_png_(self) -> bytes | None:
+        from diffus.reprs.pictures import volume_picture
+
+        return volume_picture(self)
