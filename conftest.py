@@ -37,14 +37,16 @@ jaxtyping.install_import_hook(
 
 
 class PageScheduling(LoadScopeScheduling):
-    """Tests are shared among processes one by one, but the examples of a page, which build on one another.
+    """Tests are shared among processes one by one, but two kinds of files go to one process as a whole.
+
+    The examples of a documentation page build on one another, and tests of the viewer's page share a browser.
 
     xdist's own groups do not reach the names of tests in pytest 9.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", maxsplit=1)[0]
-        return file if file.endswith(".md") else nodeid
+        return file if file.endswith((".md", "viewer/test_page.py")) else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -22,12 +22,16 @@ from diffus.cli.register import Register
 from diffus.cli.render import Render
 from diffus.cli.scalars import REGISTRY
 from diffus.cli.sector import FindSector
+from diffus.cli.sweep import Sweep
 from diffus.cli.train import Train
+from diffus.cli.view import View
 
 COMMANDS: dict[str, type] = {
     "demo": Demo,
     "info": Info,
     "render": Render,
+    "sweep": Sweep,
+    "view": View,
     "sector": FindSector,
     "register": Register,
     "dataset": Dataset,
