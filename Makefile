@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 OUT ?= out
 
-.PHONY: demo test browser lint format study benchmark gallery clean
+.PHONY: demo test browser lint format study benchmark gallery docs clean
 
 demo: .venv/.demo
 	$(BIN)/diffus demo --out $(OUT)/demo
@@ -14,11 +14,13 @@ demo: .venv/.demo
 test: .venv/.dev browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
-# The viewer's tests drive a browser. Debian's is installed where that is allowed; without one they are skipped.
+# The viewer's tests drive a browser, and scenes are drawn by EGL. Debian's are installed where that is allowed;
+# without a browser those tests are skipped.
 browser:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
-	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
-	echo "No Chromium: the viewer's tests in a browser are skipped. To run them: apt-get install chromium"
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	apt-get install -y -qq chromium libegl1 libgl1-mesa-dri >/dev/null; } || \
+	echo "No Chromium: the viewer's tests are skipped. To run them: apt-get install chromium libegl1 libgl1-mesa-dri"
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -33,10 +35,14 @@ study: .venv/.dev
 	$(BIN)/python -m pytest -m slow
 
 benchmark: .venv/.dev
-	for name in frame propagation point_targets; do $(BIN)/python "benchmarks/$$name.py" || exit 1; done
+	for name in frame propagation point_targets viewer; do $(BIN)/python "benchmarks/$$name.py" || exit 1; done
 
 gallery: .venv/.dev
 	for script in docs/*.py; do $(BIN)/python "$$script" || exit 1; done
+
+docs: .venv/.dev
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "The documentation: out/site/index.html"
 
 clean:
 	rm -rf .venv out dist .pytest_cache .ruff_cache .hypothesis

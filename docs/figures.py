@@ -20,7 +20,7 @@ def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], colour
     """An arrow with its name at the tip."""
     ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2.2})
     tip = 1.12 * (np.array(end) - start) + start
-    ax.text(*tip, text, color=colour, fontweight="bold", ha="center", va="center")
+    ax.text(float(tip[0]), float(tip[1]), text, color=colour, fontweight="bold", ha="center", va="center")
 
 
 def conventions() -> Figure:
@@ -59,11 +59,9 @@ def conventions() -> Figure:
         fontsize=8,
     )
 
-    coronal = brain.image.data[:, (-12 + 134)].T
-    place = brain.image.world_from_voxel
-    size = brain.image.shape
-    extent = (place[0, 3] - 0.5, place[0, 3] + size[0] - 0.5, place[2, 3] - 0.5, place[2, 3] + size[2] - 0.5)
-    right.imshow(coronal, origin="lower", cmap="gray", extent=tuple(float(v) for v in extent))
+    plot.orthogonal_slice(
+        brain.image, "coronal", (0.0, -12.0, 0.0), right, convention="neurological", crosshair=False
+    )
     outline = torch.zeros(len(probe.outline_mm()), 3, dtype=torch.float64)
     outline[:, [0, 2]] = probe.outline_mm()
     world = diffus.pose.transform_points(at, outline)

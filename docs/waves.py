@@ -1,4 +1,4 @@
-"""Draws what waves do, bone, gas and fluid, and the models side by side: ``python docs/waves.py``."""
+"""Draws what waves do: three layers, bone, gas and fluid, the models compared: ``python docs/waves.py``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 import diffus
 from diffus import TISSUES, LinearProbe, Medium, RenderSettings, plot
+from diffus.propagation import echoes, reflection
 
 PICTURES = Path(__file__).parent / "pictures"
 SPACING_MM = 0.1
@@ -99,8 +100,86 @@ def models_on_the_brain() -> Figure:
     return figure
 
 
+def three_layers() -> Figure:
+    """Every wave of Z = [1, 2, 1.5] over time, with its pressure, and what the transducer hears."""
+    impedance = torch.tensor([1.0, 2.0, 1.5], dtype=torch.float64)
+    first, second = reflection(impedance).tolist()
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    paths, train = figure.subplots(1, 2, width_ratios=(1.7, 1))
+    for depth, colour in ((0, "#eceff1"), (1, "#cfd8dc"), (2, "#eceff1")):
+        paths.axhspan(depth - 1, depth, color=colour)
+    for depth, text in ((-0.55, "Z = 1"), (0.5, "Z = 2"), (1.5, "Z = 1.5")):
+        paths.text(-1.02, depth, text, va="center", fontweight="bold")
+
+    def ray(start: tuple[float, float], end: tuple[float, float], pressure: float) -> None:
+        colour = "#c62828" if pressure < 0 else "#1565c0"
+        width = 0.6 + 3 * abs(pressure) ** 0.5
+        paths.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": width})
+        middle = (start[0] + 0.62 * (end[0] - start[0]), start[1] + 0.62 * (end[1] - start[1]))
+        box = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+        paths.text(*middle, f"{pressure:.4g}", color=colour, fontsize=8, ha="center", va="center", bbox=box)
+
+    ray((-0.5, -1), (0, 0), 1.0)
+    ray((0, 0), (0.5, -1), first)
+    down = 1 + first
+    for time in range(3):
+        ray((time, 0), (time + 0.5, 1), down)
+        ray((time + 0.5, 1), (time + 1.0, 2), down * (1 + second))
+        up = second * down
+        ray((time + 0.5, 1), (time + 1, 0), up)
+        ray((time + 1, 0), (time + 1.5, -1), up * (1 - first))
+        down = -first * up
+    paths.set(xlim=(-1.1, 4), ylim=(2, -1), xlabel="time in round trips through the layer", yticks=[0, 1])
+    paths.set_yticklabels(["interface 0", "interface 1"])
+    paths.set_title("every wave and its pressure")
+    heard = echoes(impedance, model="full", n_times=5)
+    drawn = train.stem(range(5), heard, basefmt="C7-")
+    drawn.markerline.set_color("#1565c0")
+    for time, value in enumerate(heard.tolist()[:3]):
+        train.text(
+            time + 0.12, value - 0.006, f"{value:.4f}", fontsize=9, va="bottom" if time == 0 else "top"
+        )
+    train.plot([0, 1], [0.2, 0.2], color="#ef6c00", linestyle="--")
+    train.text(
+        1.1, 0.2, "the delay-free answer: one number,\nthe sum of all, 0.2", color="#ef6c00", va="center"
+    )
+    train.set(xlim=(-0.5, 6.5), ylim=(-0.2, 0.4), xlabel="time in round trips", ylabel="pressure received")
+    train.set_title("what the transducer hears")
+    return figure
+
+
+def delay_free() -> Figure:
+    """One slab between two others: echo train, and what the system without delays computes of it."""
+    impedance = torch.tensor([1.60] * 12 + [1.70] * 14 + [1.62] * 14, dtype=torch.float64)
+    settled = torch.stack(
+        [echoes(impedance[: k + 2], model="full", n_times=400).sum() for k in range(len(impedance) - 1)]
+    )
+    between = torch.arange(len(settled)) + 0.5
+    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    medium, train, still = figure.subplots(3, 1, sharex=True)
+    medium.step(range(len(impedance)), impedance, where="mid", color="#37474f")
+    medium.set_ylabel("Z (MRayl)")
+    medium.set_title("the medium: one slab", fontsize=10, loc="left")
+    train.stem(between, echoes(impedance, model="full"), basefmt="C7-", markerfmt=".")
+    train.set_title("echo train (full): the two faces of the slab", fontsize=10, loc="left")
+    still.stem(between, settled, basefmt="C7-", markerfmt=".")
+    published = echoes(impedance, model="published")
+    still.plot(between, published, "x", color="#ef6c00", markersize=5, label="as published")
+    title = "without delays: (Z - Z0) / (Z + Z0), a map of impedance and no echo train"
+    still.set_title(title, fontsize=10, loc="left")
+    still.legend(loc="upper left", fontsize=8)
+    still.set_xlabel("sample along the scanline")
+    for ax in (medium, train, still):
+        ax.axvspan(11.5, 25.5, color="#fff3e0", zorder=0)
+    for ax in (train, still):
+        ax.set(ylim=(-0.035, 0.045), ylabel="echo")
+    return figure
+
+
 def main() -> None:
     """Write every picture."""
+    plot.save_figure(three_layers(), PICTURES / "three_layers.png", dpi=80)
+    plot.save_figure(delay_free(), PICTURES / "delay_free.png", dpi=75)
     plot.save_figure(artefacts(), PICTURES / "artefacts.png", dpi=70)
     plot.save_figure(models_on_the_brain(), PICTURES / "models.png", dpi=70)
 
