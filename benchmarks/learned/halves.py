@@ -96,7 +96,7 @@ def scored(case: TrainingCase, half: Half, model: TissueModel | None) -> dict[st
     sweep = frames.sweep
     poses = case.mri_from_ultrasound @ sweep.world_from_probe
     if model is None:
-        shown = steepness(case, frame_points(sweep.probe, poses))
+        shown = steepness(case, frame_points(sweep.probe, poses), "flair")
     else:
         shown = learned_levels(model, case.mri.only(model.contrasts), sweep.probe, poses)
     return {
@@ -104,9 +104,9 @@ def scored(case: TrainingCase, half: Half, model: TissueModel | None) -> dict[st
     }
 
 
-def steepness(case: TrainingCase, points: Tensor) -> Float[Tensor, "F S N"]:
-    """Length of the gradient of FLAIR at points: what is seen of boundaries without a renderer."""
-    edges = case.mri.edges_of("flair")
+def steepness(case: TrainingCase, points: Tensor, contrast: str) -> Float[Tensor, "F S N"]:
+    """Length of a contrast's gradient at points: what is seen of boundaries without a renderer."""
+    edges = case.mri.edges_of(contrast)
     assert edges is not None
     return Volume(edges.sqrt(), case.mri.world_from_voxel).sample(points.float())
 

@@ -17,7 +17,7 @@ from diffus.learning.log import TrainingLog
 from diffus.learning.model import TissueModel
 from diffus.learning.panel import save_panel
 from diffus.learning.settings import TrainingSettings
-from diffus.learning.trainer import Trainer
+from diffus.learning.trainer import HeldOut, Trainer
 from diffus.registration.virtual_sweep import frame_points
 from diffus.volume import Volume
 
@@ -33,7 +33,7 @@ class TrainingResult:
         model: with the weights that did best on what was held out.
         card: path of its card.
         steps: that were taken.
-        first_loss: loss on what was held out before training.
+        first_loss: loss on what was held out before training; NaN where nothing was.
         best_loss: after.
         stopped: whether it stopped early, because nothing got better.
         refused: cases that could not be used, and why.
@@ -129,6 +129,7 @@ class TrainingRun:
                 "steps_skipped": trainer.steps_skipped,
             }
             metrics = {"held_out_loss_before": self.first_loss, "held_out_loss": self.best_loss}
+            metrics = metrics if trainer.held_out else {}
             card = save_model(trainer.model, self.out / "model", training, metrics)
         trainer.fabric.barrier()
         return TrainingResult(
@@ -143,11 +144,12 @@ class TrainingRun:
         )
 
     def _judge(self) -> None:
-        """Validate; keep the weights if they do best so far."""
+        """Validate; keep the weights if they do best so far, or always where nothing is held out."""
         trainer = self.trainer
         loss = trainer.validate()
-        self._say({"step": trainer.steps_taken, "held_out_loss": loss})
-        if loss < self.best_loss - LEAST_GAIN or not self.best:
+        if trainer.held_out:
+            self._say({"step": trainer.steps_taken, "held_out_loss": loss})
+        if loss < self.best_loss - LEAST_GAIN or not self.best or not trainer.held_out:
             self.best_loss, self.best_step, self.waited = loss, trainer.steps_taken, 0
             state = trainer.model.state_dict()
             self.best = {name: values.detach().cpu().clone() for name, values in state.items()}
@@ -180,8 +182,8 @@ class TrainingRun:
 
 @torch.no_grad()
 def save_held_out_panel(trainer: Trainer, path: Path) -> Path:
-    """The picture of the middle frame of the first case held out, as the model is now."""
-    held = trainer.held_out[0]
+    """The picture of the middle frame of the first case held out, or else trained on, as the model is now."""
+    held = trainer.held_out[0] if trainer.held_out else HeldOut(trainer.cases[0], trained_as=0)
     frames = held.case.frames
     one = frames.chosen(torch.tensor([len(frames) // 2]))
     departure = trainer.departure_of(held)
@@ -189,5 +191,6 @@ def save_held_out_panel(trainer: Trainer, path: Path) -> Path:
     sweep = one.sweep
     points = frame_points(sweep.probe, trainer.transform(held.case, departure) @ sweep.world_from_probe)[0]
     mri = Volume(held.case.mri.intensities[0], held.case.mri.world_from_voxel).sample(points.float())
-    title = f"{held.case.name}, held out, after {trainer.steps_taken} steps"
+    role = "held out" if trainer.held_out else "trained on"
+    title = f"{held.case.name}, {role}, after {trainer.steps_taken} steps"
     return save_panel(path, sweep.probe, mri, levels, sweep.image[0], sweep.weights[0], title)

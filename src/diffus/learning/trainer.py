@@ -135,7 +135,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """Mean loss over the frames held out, shared out among the processes."""
+        """Mean loss over the frames held out, shared out among the processes; NaN where there are none."""
         self.model.eval()
         total = torch.zeros(2, dtype=torch.float64, device=self.fabric.device)
         for held in self.held_out:
@@ -149,7 +149,7 @@ class Trainer:
                 total += torch.stack([losses.double().sum(), losses.new_tensor(len(mine)).double()])
         self.model.train()
         summed = torch.as_tensor(self.fabric.all_reduce(total, reduce_op="sum"))
-        return float(summed[0] / summed[1].clamp_min(1))
+        return float(summed[0] / summed[1])
 
     def departure_of(self, held: HeldOut) -> Float64[Tensor, "6"]:
         """Departure from the given transform: that of the training case it is a part of, or none."""

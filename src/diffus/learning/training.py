@@ -99,7 +99,7 @@ def train_on(
     Args:
         fabric: from `launched`.
         cases: to train on.
-        held_out: to judge by.
+        held_out: to judge by; with nothing the last weights are kept.
         out: folder for everything that is written.
         settings: how.
         model: to go on training; by default one that begins at the untrained medium.
