@@ -187,6 +187,6 @@ def _require_overlap(nodes: _Nodes, medium: Medium) -> None:
     pose = int((distance > 0).nonzero()[0, 0])
     raise ValueError(
         f"the fan of pose {pose} misses the volume by {float(distance[pose]):.1f} mm: "
-        "move the probe (pose.look_at with an entry on the surface), or check that pose and volume share one "
-        "world (RAS+, mm)"
+        "put its face on the surface and aim it inside, or check that pose and volume share one world "
+        "(RAS+, mm)"
     )

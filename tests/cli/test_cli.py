@@ -63,6 +63,12 @@ def test_render_from_labels_and_again_from_its_own_pose_and_probe(labels: Path, 
     assert json.loads((first / "probe.json").read_text())["n_scanlines"] == 32
 
 
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = f"{sys.executable} -m diffus render --help | head -n 1"
+    ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith("usage: diffus render") and ended.stderr == ""
+
+
 def test_entry_and_target_place_the_probe(labels: Path, tmp_path: Path) -> None:
     where = ["--entry", "0", "0", "16", "--target", "0", "0", "-5"]
     out = ["--out", str(tmp_path)]
