@@ -2,10 +2,12 @@
 
 ::
 
-    python benchmarks/training.py --quick     fewer steps, nothing written
-    python benchmarks/training.py             tables for benchmarks/results/training.md; about an hour
+    python benchmarks/training.py --quick            fewer steps, nothing written
+    python benchmarks/training.py                    tables for benchmarks/results/training.md; about an hour
+    python benchmarks/training.py --only cost halves some of them anew; the others stay as they were kept
 
-The real pair (RESECT Case 24) needs the shared data (../shared/data or $DIFFUS_DATA) and is left out without.
+Tables are kept in out/training/ as they are made. The real pairs (RESECT Case 24, slices of the ReMIND
+domain) need the shared data (../shared/data or $DIFFUS_DATA) and are left out without.
 """
 
 from __future__ import annotations
@@ -15,38 +17,33 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from diffus.learning import first_model
-from diffus.learning.case import TrainingCase
 from diffus.learning.loss import frame_loss
 from diffus.learning.rendering import box_around, learned_levels
-from learned.halves import MEASURES, prepared_case24, rows
+from learned.halves import prepared_case24, taught
 from learned.made_here import hidden_model, mri, recover, sweep_over
+from learned.memory import SIZE, peaks_gb
+from learned.tables import halves_table, registered_table, slices_table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "training.md"
 DATA = Path(os.environ.get("DIFFUS_DATA", HERE.parents[1] / "shared" / "data"))
+KEPT = HERE.parent / "out" / "training"
 KINDS = ("voxel", "convolutional")
-
-
-def halves_table(case: TrainingCase, steps: int) -> list[str]:
-    """Scores on the half that was not trained on."""
-    found = rows(case, steps, KINDS)
-    base = {half.name: values for name, half, values in found if name == "untrained"}
-    names = list(dict.fromkeys(name for name, _, _ in found))
-    halves = list(base)
-    heads = [f"{measure}, {half}" for half in halves for measure in MEASURES]
-    lines = [f"| model | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for name in names:
-        cells = []
-        for half in halves:
-            values = next(v for n, h, v in found if n == name and h.name == half)
-            cells += [f"{v:.3f} ({100 * (v / base[half][m] - 1):+.0f} %)" for m, v in values.items()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+TITLES = {
+    "cost": "What a step costs",
+    "memory": "Memory",
+    "curves": "Hidden curves found again",
+    "halves": "RESECT Case 24: trained on one half, scored on the other",
+    "registered": "RESECT Case 24: one half registered with what the other taught",
+    "slices": "Slices of the ReMIND domain: trained on four, scored on the fifth",
+}
+"""Tables of the results, in their order."""
 
 
 def curves_table(steps: int) -> list[str]:
@@ -97,30 +94,56 @@ def cost_table(repeats: int) -> list[str]:
     return lines
 
 
+def memory_table() -> list[str]:
+    """Peak of a training, from the files on."""
+    lines = ["| model | pair | peak memory |", "|---|---|---|"]
+    for kind, peak in peaks_gb(KINDS).items():
+        lines.append(f"| {kind} | {SIZE}^3, two contrasts | {peak:.1f} GB |")
+    return lines
+
+
+def parts(quick: bool) -> dict[str, Callable[[], list[str]]]:
+    """What makes each table, those that need the real data only where they are."""
+    found: dict[str, Callable[[], list[str]]] = {
+        "cost": lambda: cost_table(2 if quick else 10),
+        "memory": memory_table,
+        "curves": lambda: curves_table(40 if quick else 300),
+    }
+    if quick:
+        del found["memory"]  # minutes, whatever the number of steps
+    if (DATA / "resect").is_dir():
+        case = cache(lambda: prepared_case24(DATA))
+        models = cache(lambda: taught(case(), 20 if quick else 150, KINDS))
+        found["halves"] = lambda: halves_table(case(), models())
+        found["registered"] = lambda: registered_table(DATA, models(), 2 if quick else 12)
+    if (DATA / "remind_slices").is_dir():
+        found["slices"] = lambda: slices_table(DATA, 10 if quick else 60, KINDS)
+    return found
+
+
 def main() -> None:
-    """Run what is asked for and print; write the results unless quick."""
+    """Make what is asked for and print it; write the results unless quick."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=("cost", "curves", "halves"))
+    parser.add_argument("--only", choices=tuple(TITLES), nargs="+")
     options = parser.parse_args()
     torch.set_num_threads(2)
-    quick = options.quick
-    parts: dict[str, Callable[[], list[str]]] = {
-        "cost": lambda: cost_table(2 if quick else 10),
-        "curves": lambda: curves_table(40 if quick else 300),
-    }
-    if (DATA / "resect").is_dir():
-        parts["halves"] = lambda: halves_table(prepared_case24(DATA), 20 if quick else 150)
-    said = [f"`python benchmarks/training.py`, torch {torch.__version__}, 2 threads.", ""]
-    for name, make in parts.items():
-        if options.only in (None, name):
-            table = make()
-            print("\n".join(table), "\n", flush=True)
-            said += [*table, ""]
-    if not quick and options.only is None:
-        RESULTS.write_text("\n".join(said))
+    for name, make in parts(options.quick).items():
+        if options.only is None or name in options.only:
+            table = "\n".join(make())
+            print(table, "\n", flush=True)
+            if not options.quick:
+                KEPT.mkdir(parents=True, exist_ok=True)
+                (KEPT / f"{name}.md").write_text(table)
+    if not options.quick:
+        tables = {name: KEPT / f"{name}.md" for name in TITLES}
+        said = [f"`python benchmarks/training.py`, torch {torch.__version__}, 2 threads."]
+        said += [
+            f"## {TITLES[name]}\n\n{path.read_text()}" for name, path in tables.items() if path.is_file()
+        ]
+        RESULTS.write_text("\n\n".join(said) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -111,19 +111,30 @@ def steepness(case: TrainingCase, points: Tensor, contrast: str) -> Float[Tensor
     return Volume(edges.sqrt(), case.mri.world_from_voxel).sample(points.float())
 
 
-def rows(case: TrainingCase, steps: int, kinds: Sequence[str]) -> list[tuple[str, Half, dict[str, float]]]:
-    """Every line of the table."""
-    found: list[tuple[str, Half, dict[str, float]]] = []
+def taught(case: TrainingCase, steps: int, kinds: Sequence[str]) -> dict[tuple[str, str], TissueModel]:
+    """A model of each kind for both contrasts and for FLAIR, taught by each half; by name and half."""
+    found: dict[tuple[str, str], TissueModel] = {}
     for half in HALVES:
-        found.append(("gradient of FLAIR, no renderer", half, scored(case, half, None)))
-        found.append(
-            ("published, seven points", half, scored(case, half, first_model("published", ("cet1",))))
-        )
-        found.append(("untrained", half, scored(case, half, first_model("convolutional", CONTRASTS))))
         for kind in kinds:
             for contrasts in (CONTRASTS, ("flair",)):
                 narrowed = replace(case, mri=case.mri.only(contrasts))
-                model = trained(narrowed, half, first_model(kind, contrasts), steps)
                 name = f"{kind}, {' and '.join(contrasts)}"
-                found.append((name, half, scored(narrowed, half, model)))
+                found[name, half.name] = trained(narrowed, half, first_model(kind, contrasts), steps)
+    return found
+
+
+def rows(
+    case: TrainingCase, models: Mapping[tuple[str, str], TissueModel]
+) -> list[tuple[str, Half, dict[str, float]]]:
+    """Every line of the table."""
+    first = {
+        "gradient of FLAIR, no renderer": None,
+        "published, seven points": first_model("published", ("cet1",)),
+        "untrained": first_model("convolutional", CONTRASTS),
+    }
+    found = [(name, half, scored(case, half, model)) for half in HALVES for name, model in first.items()]
+    halves = {half.name: half for half in HALVES}
+    for (name, half), model in models.items():
+        narrowed = replace(case, mri=case.mri.only(model.contrasts))
+        found.append((name, halves[half], scored(narrowed, halves[half], model)))
     return found
