@@ -5,8 +5,9 @@ EGL, in software where there is no GPU (Debian's packages libegl1 and libgl1-mes
 """
 
 from diffus.scene.camera import VIEWS, Camera
+from diffus.scene.drawing import BACKGROUNDS
 from diffus.scene.parts import Label, Mesh, Part, Picture
-from diffus.scene.scene import BACKGROUNDS, Scene
+from diffus.scene.scene import Scene
 from diffus.scene.shortcuts import of_frame, of_registration
 
 __all__ = [
