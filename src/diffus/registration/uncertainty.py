@@ -24,6 +24,7 @@ _SLOPES = (0.1, 1.0)
 fall with the residual, make it less than one."""
 _NOTHING = 1e-9
 """Squared change of an image of norm one, for a degree or mm, that is none."""
+_PARAMETERS = 6
 _LARGEST = 1e6
 """Variance, in degrees or mm squared, of a direction of which the image says nothing."""
 
@@ -42,7 +43,8 @@ def pose_covariance(
     which supposes a residual that is small and white. S is measured, by differences of the score. V is that
     of the scores of blocks of the image, each left out in turn (the jackknife: Tukey 1958; Efron and Stein,
     Annals of Statistics 1981), so that residuals may resemble their neighbours within a block as they like.
-    Priors add their precision.
+    Few blocks carry most of it, so that V itself is known to some ten per cent only: it is enlarged as
+    Hotelling's distribution asks for (see `_spread_of`). Priors add their precision.
 
     Args:
         objective: of the last stage.
@@ -58,7 +60,7 @@ def pose_covariance(
     residual, jacobian = here.residual[0].double(), linear.jacobian[0]
     down = jacobian * objective.robust_weights(here.residual)[0]
     matrix = down @ jacobian.mT
-    scores = _of_left_out(down, jacobian, residual, objective.blocks(BLOCK_MM))
+    scores = _spread_of(_moves_of_left_out(down, jacobian, residual, objective.blocks(BLOCK_MM)))
     inverse = _inverse(_measured_slope(objective, best, pivot, matrix))
     of_image = excess * inverse @ scores @ inverse + _LARGEST * _undetermined(matrix)
     of_priors = linear.prior_jacobian[0]
@@ -66,21 +68,36 @@ def pose_covariance(
     return _inverse(precision)
 
 
-def _of_left_out(
+def _moves_of_left_out(
     down: Float64[Tensor, "6 C"],
     jacobian: Float64[Tensor, "6 C"],
     residual: Float64[Tensor, " C"],
     blocks: Int64[Tensor, " C"],
-) -> Float64[Tensor, "6 6"]:
-    """Covariance of the score: how the pose moves as blocks are left out, times the Gauss-Newton matrix."""
+) -> Float64[Tensor, "6 blocks"]:
+    """How the pose moves as each block is left out, times the Gauss-Newton matrix."""
     count = int(blocks.max()) + 1
     scores = residual.new_zeros(6, count).index_add(1, blocks, down * residual)
     products = (down[:, None] * jacobian).flatten(0, 1)
     parts = residual.new_zeros(36, count).index_add(1, blocks, products).T.unflatten(1, (6, 6))
     matrix = parts.sum(dim=0)
     left = matrix - parts + _NOTHING * torch.eye(6, dtype=torch.float64)
-    moves = matrix @ torch.linalg.solve(left, scores.T[..., None])[..., 0].T
-    return (count - 1) / count * moves @ moves.mT
+    return matrix @ torch.linalg.solve(left, scores.T[..., None])[..., 0].T
+
+
+def _spread_of(moves: Float64[Tensor, "6 blocks"]) -> Float64[Tensor, "6 6"]:
+    """Covariance of the score from the moves as each block is left out.
+
+    Errors in units of a covariance that was estimated from n vectors are larger than chi-square says, on
+    average by ``n / (n - p - 1)`` in square (Hotelling, Annals of Mathematical Statistics 1931), here with
+    p = 6. Blocks are not alike: n is the number of equal ones that would vary as much, ``p^2 / sum |u|^4``
+    with the whitened moves u (after Satterthwaite, Biometrics Bulletin 1946).
+    """
+    count = moves.shape[1]
+    found = (count - 1) / count * moves @ moves.mT
+    white = torch.linalg.lstsq(found, moves).solution
+    squares = (moves * white).sum(dim=0)  # |u|^2 of each block; they add up to p
+    alike = float(squares.sum() ** 2 / squares.square().sum().clamp_min(_NOTHING))
+    return alike / max(alike - _PARAMETERS - 1, 1.0) * found
 
 
 def _measured_slope(
