@@ -1,11 +1,13 @@
 """From how far away a registration finds the pose, by anatomy and by what is not known of the frame.
 
-    python benchmarks/capture_range.py             the study: table and plot, for the docs (some hours)
-    python benchmarks/capture_range.py --quick     few offsets, the example brain alone, nothing written
-    python benchmarks/capture_range.py --count 40  so many offsets a cell
+    python benchmarks/capture_range.py                      the study: table and plot, for the docs (10 hours)
+    python benchmarks/capture_range.py --quick              few offsets, one anatomy, nothing written
+    python benchmarks/capture_range.py --count 40           so many offsets a cell
+    python benchmarks/capture_range.py --anatomy hanke      one anatomy; several processes can share the work
+    python benchmarks/capture_range.py --report             table and plot of the trials that are kept
 
-Every trial is kept in out/capture_range/ as it ends: a run that was cut goes on there, and more offsets are
-added to those that are there. Take the folder away when the code has changed.
+Every trial is kept in results/capture_range/ as it ends: a run that was cut goes on there, and more offsets
+are added to those that are there. Take the files away when registration has changed.
 
 A frame is rendered with sampled speckle of an unseen seed; the registration renders the mean image. Success
 is a mean displacement of the sector's points below 1 mm. Offsets turn and shift the sector about its middle.
@@ -19,7 +21,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -30,7 +32,7 @@ from matplotlib.figure import Figure
 
 import diffus
 from capture.scenes import Scene, case24_scene, example_scene, hanke_scene
-from capture.trials import Case, Trial, run_case
+from capture.trials import Case, Trial, kept_trials, run_case
 from diffus.plot import save_figure
 from diffus.registration import SearchOptions
 
@@ -38,7 +40,8 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "capture_range.md"
 PICTURE = HERE.parent / "docs" / "pictures" / "capture_range.png"
 DATA = Path(os.environ.get("DIFFUS_DATA", HERE.parents[1] / "shared" / "data"))
-KEPT = HERE.parent / "out" / "capture_range"
+KEPT = HERE / "results" / "capture_range"
+ANATOMIES = ("brain", "hanke", "case24")
 SUCCESS_MM = 1.0
 MEDIAN_CHI_SQUARE = 5.348
 """Of six degrees of freedom."""
@@ -57,11 +60,12 @@ CASES = (
 Cell = tuple[Scene, Case, list[Trial]]
 
 
-def scene_makers(quick: bool) -> list[Callable[[], Scene]]:
-    """The anatomies at hand."""
-    if quick or not DATA.is_dir():
-        return [example_scene]
-    return [example_scene, partial(hanke_scene, DATA), partial(case24_scene, DATA)]
+def scene_makers(wanted: Sequence[str]) -> dict[str, Callable[[], Scene]]:
+    """The anatomies at hand, of those that are wanted."""
+    found: dict[str, Callable[[], Scene]] = {"brain": example_scene}
+    if DATA.is_dir():
+        found |= {"hanke": partial(hanke_scene, DATA), "case24": partial(case24_scene, DATA)}
+    return {name: make for name, make in found.items() if name in wanted}
 
 
 def row(scene: Scene, case: Case, trials: list[Trial]) -> str:
@@ -97,8 +101,9 @@ HEAD = (
 )
 
 
-def cost_line(scene: Scene, trials: list[Trial]) -> str:
-    """Time of a registration in units of one frame's, measured in this run."""
+def cost_line() -> str:
+    """Time of a registration in units of one frame's, both measured now."""
+    scene, case = example_scene(), next(case for case in CASES if case.options is NEAR)
     at = scene.views(1, torch.Generator().manual_seed(0))[0]
     times = []
     with torch.no_grad():
@@ -106,6 +111,8 @@ def cost_line(scene: Scene, trials: list[Trial]) -> str:
             began = time.perf_counter()
             diffus.render(scene.medium, scene.probe, at)
             times.append(time.perf_counter() - began)
+    with tempfile.TemporaryDirectory() as folder:
+        trials = run_case(scene, case, 3, 0, Path(folder) / "cost.jsonl")
     ratio = statistics.median(trial.seconds for trial in trials) / statistics.median(times[2:])
     size, threads = f"{scene.probe.n_scanlines} x {scene.probe.n_samples}", torch.get_num_threads()
     return (
@@ -137,33 +144,36 @@ def draw(cells: list[Cell]) -> Figure:
 
 def main() -> None:
     """Run, print, and keep table and plot for the docs."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="few offsets, one anatomy, nothing written")
     parser.add_argument("--count", type=int, help="offsets in each cell; 100 by default, 4 if quick")
+    parser.add_argument("--anatomy", nargs="+", choices=ANATOMIES, default=ANATOMIES)
+    parser.add_argument("--report", action="store_true", help="no trials, only what the kept ones say")
     given = parser.parse_args()
     count = given.count or (4 if given.quick else 100)
     kept = Path(tempfile.mkdtemp()) if given.quick else KEPT
     kept.mkdir(parents=True, exist_ok=True)
     cells: list[Cell] = []
-    lines = [f"`python benchmarks/capture_range.py --count {count}`, seeds fixed.", "", HEAD]
+    lines = ["`python benchmarks/capture_range.py`, seeds fixed.", "", HEAD]
     lines.append("|" + "---|" * HEAD.count(" | ") + "---|")
     print("\n".join(lines))
-    cost = ""
-    for make in scene_makers(given.quick):
+    for name, make in scene_makers(("brain",) if given.quick else given.anatomy).items():
         scene = make()
         for number, case in enumerate(CASES):
+            file = kept / f"{name}-{number}.jsonl"
             if case.source == "contrast" and scene.contrast is None:
                 continue
-            trials = run_case(scene, case, count, number, kept / f"{len(cells)}.jsonl")
+            if given.report and not file.is_file():
+                continue
+            trials = kept_trials(file) if given.report else run_case(scene, case, count, number, file)
             cells.append((scene, case, trials))
             lines.append(row(scene, case, trials))
             print(lines[-1], flush=True)
-            if case.options is NEAR and not cost:
-                cost = cost_line(scene, trials)
-    lines += ["", cost]
-    print(cost)
-    if not given.quick:
-        RESULTS.parent.mkdir(exist_ok=True)
+    lines += ["", cost_line()]
+    print(lines[-1])
+    if not given.quick and set(given.anatomy) == set(ANATOMIES):
         RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
         save_figure(draw(cells), PICTURE, dpi=90)
 

@@ -87,14 +87,18 @@ def run_case(scene: Scene, case: Case, count: int, seed: int, kept: Path) -> lis
         kept: file of the trials made before, a line each, which new ones are added to.
     """
     poses = scene.views(max(count, MOST), torch.Generator().manual_seed(seed))
-    lines = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []
-    trials = [Trial(**json.loads(line)) for line in lines[:count]]
+    trials = kept_trials(kept)[:count] if kept.is_file() else []
     for number in range(len(trials), count):
         generator = torch.Generator().manual_seed(1_000 * (seed + 1) + number)
         trials.append(_trial(scene, case, poses[number], number, generator))
         with kept.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(trials[-1])) + "\n")
     return trials
+
+
+def kept_trials(file: Path) -> list[Trial]:
+    """Trials that were made before."""
+    return [Trial(**json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def _trial(scene: Scene, case: Case, at: Tensor, number: int, generator: torch.Generator) -> Trial:
