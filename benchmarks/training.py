@@ -25,8 +25,9 @@ import torch
 from diffus.learning import first_model
 from diffus.learning.loss import frame_loss
 from diffus.learning.rendering import box_around, learned_levels
+from learned.boundaries import recover_steps
 from learned.halves import prepared_case24, taught
-from learned.made_here import hidden_model, mri, recover, sweep_over
+from learned.made_here import hidden_model, mri, predicted, recover, sweep_over
 from learned.memory import SIZE, peaks_gb
 from learned.tables import halves_table, registered_table, slices_table
 
@@ -47,15 +48,25 @@ TITLES = {
 
 
 def curves_table(steps: int) -> list[str]:
-    """How far recovered curves lie from the hidden ones."""
-    lines = ["| loss | curve | before | after | before, level free | after, level free |", "|---" * 6 + "|"]
+    """How far recovered curves and steps of impedance lie from the hidden ones, and what speckle leaves."""
+    heads = ("loss", "curve", "before", "after", "before, level free", "after, level free", "predicted sd")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     ways = {"rayleigh, range known": ("rayleigh", True), "rayleigh": ("rayleigh", False)}
     for name, (loss, known) in (ways | {"local_ncc": ("local_ncc", False)}).items():
         curves, counted = recover(loss, steps, known)
+        # Information is that of the likelihood; correlation is another estimator.
+        told = predicted(known, counted) if loss == "rayleigh" else {}
         for channel, curve in curves.items():
             before, after = curve.errors("before", counted), curve.errors("found", counted)
-            cells = [f"{100 * value:.1f} %" for value in (before[0], after[0], before[1], after[1])]
+            values = (before[0], after[0], before[1], after[1], told.get(channel))
+            cells = ["" if value is None else f"{100 * value:.1f} %" for value in values]
             lines.append(f"| {name} | {channel} | {' | '.join(cells)} |")
+        for step in recover_steps(steps, known) if loss == "rayleigh" else ():
+            errors = [step.error(which, free) for free in (False, True) for which in ("before", "found")]
+            cells = [f"{100 * error:+.1f} %" for error in errors]
+            what = f"step of impedance, {step.low:.2f} to {step.high:.2f}"
+            told_step = f"{100 * step.sigma:.1f} % ({100 * step.sigma_free:.0f} % with the level)"
+            lines.append(f"| {name} | {what} | {' | '.join(cells)} | {told_step} |")
     return lines
 
 

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -13,11 +14,13 @@ from torch import Tensor
 from diffus import ConvexProbe, RenderSettings, Volume, pose
 from diffus.imaging.formation import resampled
 from diffus.imaging.gain import time_gain_db
-from diffus.learning import MRIFeatures, TissueModel, VoxelModel, apply_model
+from diffus.learning import MRIFeatures, TissueModel, VoxelModel, apply_model, determined
 from diffus.learning.augmentation import Augmentation
 from diffus.learning.bounds import to_bounded
 from diffus.learning.case import TrainingCase
 from diffus.learning.frames import VirtualFrames
+from diffus.learning.information import looks_per_sample
+from diffus.learning.loss import RayleighLikelihood
 from diffus.learning.settings import TrainingSettings
 from diffus.learning.trainer import HeldOut
 from diffus.learning.training import launched, train_on
@@ -29,6 +32,12 @@ SIZE, SPACING_MM = 64, 1.2
 PROBE = resampled(
     ConvexProbe(radius_mm=20.0, field_of_view_deg=60.0, depth_mm=50.0, frequency_mhz=6.0), 64, 96
 )
+AVERAGED = 4
+FINE = PROBE.with_options(n_samples=AVERAGED * PROBE.n_samples, fractional_bandwidth=0.6)
+"""What made the frames, whose intensities are averaged over so many samples."""
+BIN_EDGES = torch.linspace(0.3, 1.05, 16)
+BIN_MIDDLES = (BIN_EDGES[1:] + BIN_EDGES[:-1]) / 2
+PENALTY, TRAINED_SHARE = 0.01, 0.8
 STILL = Augmentation(mri_scale=0, mri_bias=0, gain=0, tgc=0, dynamic_range=0)
 
 
@@ -85,11 +94,10 @@ def sweep_over(features: MRIFeatures, model: TissueModel, count: int) -> Trainin
     directions = torch.randn(count, 3, generator=generator, dtype=torch.float64)
     entries = -28 * directions / directions.norm(dim=1, keepdim=True)
     poses = torch.stack([pose.look_at(entry, -0.2 * entry) for entry in entries])
-    fine = PROBE.with_options(n_samples=384, fractional_bandwidth=0.6)
     settings = RenderSettings(propagation="primary", speckle="sampled", gain_db=45.0, noise_db=None)
-    shown = render(apply_model(model, features), fine, poses, settings).envelope.clamp_min(1e-9)
-    gained = shown * 10 ** (time_gain_db(fine, settings, shown) / 20)
-    level = 20 * torch.log10((gained**2).unflatten(-1, (96, 4)).mean(dim=-1).sqrt())
+    shown = render(apply_model(model, features), FINE, poses, settings).envelope.clamp_min(1e-9)
+    gained = shown * 10 ** (time_gain_db(FINE, settings, shown) / 20)
+    level = 20 * torch.log10((gained**2).unflatten(-1, (PROBE.n_samples, AVERAGED)).mean(dim=-1).sqrt())
     sweep = VirtualSweep(PROBE, poses, level, torch.ones_like(level))
     place = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     identity = torch.eye(4, dtype=torch.float64)
@@ -108,26 +116,49 @@ def recover(
         count: of frames.
     """
     features, hidden = mri(), hidden_model()
-    case = sweep_over(features, hidden, count)
+    found = trained_on(sweep_over(features, hidden, count), loss, steps, known_range)
+    return _curves(features, hidden, found)
+
+
+def trained_on(case: TrainingCase, loss: str, steps: int, known_range: bool) -> VoxelModel:
+    """A voxel model trained on most of a case's frames, from the untrained medium."""
     settings = TrainingSettings(
         contrasts=("t1",),
         steps=steps,
         loss=loss,
         decibel_per_grey=1.0 if known_range else None,
-        penalty=0.01,
+        penalty=PENALTY,
         frames_per_step=12,
         augmentation=STILL,
         validate_every=20,
         checkpoint_every=steps,
         panel_every=0,
     )
-    held_out = [HeldOut(case.part(0.8, 1.01), trained_as=0)]
+    held_out = [HeldOut(case.part(TRAINED_SHARE, 1.01), trained_as=0)]
     with tempfile.TemporaryDirectory() as out:
-        parts = [case.part(0.0, 0.8)]
+        parts = [case.part(0.0, TRAINED_SHARE)]
         result = train_on(launched(settings), parts, held_out, Path(out), settings)
-    found = result.model
-    assert isinstance(found, VoxelModel)
-    return _curves(features, hidden, found)
+    assert isinstance(result.model, VoxelModel)
+    return result.model
+
+
+def predicted(known_range: bool, weights: Float[Tensor, " n"], count: int = 48) -> dict[str, float]:
+    """Errors of `recover` that speckle alone leaves, levels free: root mean square over intensities."""
+    features, hidden = mri(), hidden_model()
+    part = sweep_over(features, hidden, count).part(0.0, TRAINED_SHARE)
+    looks = AVERAGED * float(looks_per_sample(FINE).mean())
+    found = determined(hidden, [part], loss=likelihood(known_range), penalty=PENALTY, looks=looks)
+    errors = {}
+    for channel in ("attenuation", "backscatter"):
+        curve = found.curve(channel)
+        at = np.interp(BIN_MIDDLES.numpy(), curve.intensity.numpy(), curve.sigma.numpy() ** 2)
+        errors[channel] = float(np.sqrt(np.average(at, weights=weights.numpy()))) / 100
+    return errors
+
+
+def likelihood(known_range: bool) -> RayleighLikelihood:
+    """The loss that is told the dynamic range of these frames, or not."""
+    return RayleighLikelihood(decibel_per_grey=1.0 if known_range else None)
 
 
 def _curves(
@@ -135,21 +166,19 @@ def _curves(
 ) -> tuple[dict[str, Recovered], Float[Tensor, " n"]]:
     """Mean of each channel's logarithm over the voxels of an intensity."""
     intensity = features.intensities[0].flatten()
-    edges = torch.linspace(0.3, 1.05, 16)
-    bins = torch.bucketize(intensity, edges)
-    counted = torch.bincount(bins, minlength=len(edges) + 1)[1:-1].float()
+    bins = torch.bucketize(intensity, BIN_EDGES)
+    counted = torch.bincount(bins, minlength=len(BIN_EDGES) + 1)[1:-1].float()
     media = {
         "hidden": apply_model(hidden, features).channels,
         "found": apply_model(found, features).channels,
         "before": to_bounded(VoxelModel(("t1",)).unbounded(features).detach()),
     }
-    middles = (edges[1:] + edges[:-1]) / 2
     curves = {}
     for number, channel in ((1, "attenuation"), (2, "backscatter")):
         means = {}
         for name, channels in media.items():
             logarithm = torch.log(channels[..., number]).flatten()
-            total = torch.bincount(bins, weights=logarithm.double(), minlength=len(edges) + 1)[1:-1]
+            total = torch.bincount(bins, weights=logarithm.double(), minlength=len(BIN_EDGES) + 1)[1:-1]
             means[name] = torch.exp(total / counted.clamp_min(1)).float()
-        curves[channel] = Recovered(middles, means["hidden"], means["found"], means["before"])
+        curves[channel] = Recovered(BIN_MIDDLES, means["hidden"], means["found"], means["before"])
     return curves, counted
