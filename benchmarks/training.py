@@ -75,7 +75,10 @@ def cost_table(repeats: int) -> list[str]:
     features = mri()
     case = sweep_over(features, hidden_model(), 8)
     sweep = case.frames.sweep
-    lines = ["| model | crop | model and render | loss | backward | backward / forward |", "|---" * 6 + "|"]
+    lines = [
+        "| model | frames a second | crop | model and render | loss | backward | backward / forward |",
+        "|---" * 7 + "|",
+    ]
     for kind in KINDS:
         model = first_model(kind, ("t1",))
         spent: dict[str, float] = dict.fromkeys(("crop", "render", "loss", "backward"), 0.0)
@@ -101,7 +104,8 @@ def cost_table(repeats: int) -> list[str]:
         whole = sum(spent.values())
         shares = " | ".join(f"{100 * seconds / whole:.0f} %" for seconds in spent.values())
         ratio = spent["backward"] / (whole - spent["backward"])
-        lines.append(f"| {kind} | {shares} | {ratio:.2f} |")
+        speed = len(case.frames) * repeats / whole
+        lines.append(f"| {kind} | {speed:.1f} | {shares} | {ratio:.2f} |")
     return lines
 
 

@@ -125,6 +125,22 @@ def test_a_pose_outside_scores_nothing_and_is_not_rendered() -> None:
     assert objective.rendered == 1
 
 
+def test_a_sector_is_in_the_volume_cell_by_cell_where_its_ends_are_not_all() -> None:
+    objective = _objective(sampled().scanlines)
+    shifts = torch.zeros(4, 6, dtype=torch.float64)
+    shifts[:, 3] = torch.tensor([0.0, 20.0, 30.0, 200.0])  # whole, cut by more and more, and outside
+    poses = diffus.pose.perturb(TRUTH, shifts)
+    inside = objective._inside(poses)
+    probe, volume = objective.probe, medium()
+    world = diffus.pose.transform_points(poses, probe.sample_points_mm().flatten(0, 1))
+    index = diffus.pose.transform_points(volume.voxel_from_world.expand(4, 4, 4), world)
+    last = torch.tensor(volume.shape, dtype=torch.float64) - 1
+    expected = ((index >= 0) & (index <= last)).all(dim=-1).unflatten(1, inside.shape[1:])
+    shares = expected.double().mean(dim=(1, 2)).tolist()
+    assert shares[0] == 1 and 1 > shares[1] > shares[2] > 0 and shares[3] == 0
+    assert torch.equal(inside.bool(), expected)
+
+
 def test_robust_weights_fall_where_residuals_gather() -> None:
     objective = _objective(sampled().scanlines)
     shape = (objective.probe.n_scanlines, objective.probe.n_samples)

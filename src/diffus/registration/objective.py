@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from diffus.medium import Medium
@@ -91,6 +91,8 @@ class Objective:
         self._whole = float(self._weights.sum())
         self._standard: Tensor | None = None
         self._points = coarse.points.to(medium.impedance.dtype)
+        by_line = self._points.unflatten(0, self._fixed.shape[1:])
+        self._ends = torch.cat([by_line[:, 0], by_line[:, -1]])
 
     def independent(self, lengths_mm: tuple[float, float] | None = None) -> float:
         """Independent numbers in the images: their area over that of a blurred speckle, ``4 pi sigma^2``.
@@ -174,10 +176,20 @@ class Objective:
     def _inside(self, poses: Float64[Tensor, "n 4 4"]) -> Float[Tensor, "n S N"]:
         """Which cells lie in the volume, one or zero."""
         voxel_from_probe = (self.medium.voxel_from_world @ poses).to(self._points)
-        last = self._points.new_tensor(self.medium.shape) - 1
-        index = self._points @ voxel_from_probe[:, :3, :3].mT + voxel_from_probe[:, None, :3, 3]
-        within = ((index >= 0) & (index <= last)).all(dim=-1)
-        return within.to(self._points).unflatten(1, self._fixed.shape[1:])
+        inside = self._points.new_ones(len(poses), *self._fixed.shape[1:])
+        # A volume is convex: where both ends of all scanlines lie in it, so does what is between.
+        partly = ~self._within(self._ends, voxel_from_probe).all(dim=1)
+        if bool(partly.any()):
+            cells = self._within(self._points, voxel_from_probe[partly])
+            inside[partly] = cells.to(inside).unflatten(1, self._fixed.shape[1:])
+        return inside
+
+    def _within(
+        self, points: Float[Tensor, "P 3"], voxel_from_probe: Float[Tensor, "n 4 4"]
+    ) -> Bool[Tensor, "n P"]:
+        last = points.new_tensor(self.medium.shape) - 1
+        index = points @ voxel_from_probe[:, :3, :3].mT + voxel_from_probe[:, None, :3, 3]
+        return ((index >= 0) & (index <= last)).all(dim=-1)
 
     def _standard_fixed(self, weights: Float[Tensor, "B F S N"], whole: bool) -> Float[Tensor, "#B F S N"]:
         if not whole:
