@@ -22,7 +22,8 @@ def require_extra(module: str, extra: str, purpose: str) -> ModuleSpec:
     spec = importlib.util.find_spec(module)
     if spec is None:
         raise ValueError(
-            f"{module} is needed for {purpose} and is not installed: pip install 'diffus[{extra}]'"
+            f"{module} is needed for {purpose} and is not installed: pip install 'diffus[{extra}]', or in a "
+            f"clone of the repository pip install -c constraints.txt -e '.[{extra}]'"
         )
     return spec
 
