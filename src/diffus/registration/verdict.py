@@ -23,6 +23,7 @@ LEAST_LEAD = 12.0
 chi-square with six degrees of freedom is 18.5, that with one 7.9."""
 WORST_SIGMA_MM = 1.0
 """Standard deviation of the worst direction above which the image leaves the pose open."""
+_UNIT = "in twice the log-likelihood"
 _TISSUE = 0.1
 _HIGH = 0.9
 
@@ -54,11 +55,14 @@ def verdict_of(
         return "ambiguous", f"no pose within reach explains the image: {found}"
     lead = min(behind, default=math.inf)
     if lead < LEAST_LEAD:
-        return "ambiguous", f"another pose is nearly as likely: {lead:.1f} behind, {LEAST_LEAD:g} expected"
+        apart = f"{lead:.1f} behind {_UNIT}, {LEAST_LEAD:g} expected"
+        return "ambiguous", f"another pose is nearly as likely: {apart}"
     if worst_sigma_mm > WORST_SIGMA_MM:
         return "ambiguous", f"one direction is open: standard deviation {worst_sigma_mm:.1f} mm"
-    ahead = "no other pose comes near" if math.isinf(lead) else f"{lead:.0f} ahead of any other pose"
-    return "converged", f"correlation {correlation:.2f}, chance reaches {least:.2f}, {ahead}"
+    ahead = "no other pose comes near"
+    if not math.isinf(lead):
+        ahead = f"any other pose is {lead:.0f} behind {_UNIT}"
+    return "converged", f"correlation {correlation:.2f} (chance reaches {least:.2f}); {ahead}"
 
 
 def chance_correlation(structures: float) -> float:
