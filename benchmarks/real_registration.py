@@ -7,7 +7,7 @@ frames; only the score differs. ::
     python benchmarks/real_registration.py --quick     5 starts, the main rows, nothing written
     python benchmarks/real_registration.py             table and picture for the docs; some hours
 
-A row is kept in out/real_registration/ as it ends: a run that was cut goes on there. Take the folder away
+A row is kept in results/real_registration/ as it ends: a run that was cut goes on there. Take the files away
 when the code has changed.
 """
 
@@ -42,7 +42,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "real_registration.md"
 PICTURE = HERE.parent / "docs" / "pictures" / "real_registration.png"
 DATA = Path(os.environ.get("DIFFUS_DATA", HERE.parents[1] / "shared" / "data"))
-KEPT = HERE.parent / "out" / "real_registration"
+KEPT = HERE / "results" / "real_registration"
 STARTS, QUICK_STARTS = 20, 5
 WINDOWS = ((1, 9, 9), (1, 13, 13))
 """Of the coarse and the fine level, in planes, scanlines and samples: about 6 and 5 mm."""

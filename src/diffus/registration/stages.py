@@ -78,12 +78,12 @@ the other contrast leaves in place; what varies slower is the brightness of tiss
 COARSE_TO_FINE = (
     Stage(blur_mm=1.2, spacing_mm=1.1, trend_mm=2.5, window_mm=5.0, n_iterations=6, n_kept=16),
     Stage(blur_mm=0.9, spacing_mm=0.7, trend_mm=2.5, window_mm=5.0, n_iterations=6, n_kept=4),
-    Stage(blur_mm=0.6, spacing_mm=0.35, trend_mm=2.5, window_mm=4.0, tolerance=3.0, n_iterations=10),
+    Stage(blur_mm=0.6, spacing_mm=0.35, trend_mm=2.5, window_mm=4.0, tolerance=3.0, n_iterations=30),
 )
 """The stages of a descent: few cells first, for all starts, then more for those that are left."""
 
 WHOLE_TISSUE = Stage(
-    blur_mm=0.7, spacing_mm=0.35, trend_mm=6.0, window_mm=5.0, tolerance=3.0, n_iterations=10
+    blur_mm=0.7, spacing_mm=0.35, trend_mm=6.0, window_mm=5.0, tolerance=3.0, n_iterations=30
 )
 """How a descent ends where the medium explains the image, so that the brightness of whole tissues counts too;
 it may halve the error."""
