@@ -31,6 +31,8 @@ SAME_MM = 0.5
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of what is done, how much of it is, and how much there may be at most."""
+Seen = Callable[[Float64[Tensor, "B 4 4"], Compared], None]
+"""Called with poses and what came of comparing there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,7 @@ class Target:
         probe: of all frames.
         sweep_from_probe: pose of each frame in the sweep; the identity for one frame.
         settings: how frames are rendered.
+        seen: shown each batch of poses that is compared, and what came of it.
     """
 
     fixed: Float[Tensor, "F S N"]
@@ -52,6 +55,7 @@ class Target:
     probe: Probe
     sweep_from_probe: Float64[Tensor, "F 4 4"]
     settings: RenderSettings
+    seen: Seen | None = None
 
     def points(self) -> Float64[Tensor, "P 3"]:
         """Points spread over all sectors, in the frame of the sweep."""
@@ -59,10 +63,10 @@ class Target:
         turned = in_probe @ self.sweep_from_probe[:, :3, :3].mT + self.sweep_from_probe[:, None, :3, 3]
         return turned.flatten(0, 1)
 
-    def objective(self, stage: Stage, which: Tensor | None = None) -> WatchedObjective:
+    def objective(self, stage: Stage, which: Tensor | None = None) -> _WatchedObjective:
         """What poses are judged by in a stage, by all frames or some."""
         some = slice(None) if which is None else which
-        return WatchedObjective(
+        objective = _WatchedObjective(
             self.fixed[some],
             self.weights[some],
             self.medium,
@@ -71,6 +75,8 @@ class Target:
             self.settings,
             stage,
         )
+        objective.seen = self.seen
+        return objective
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,22 +187,24 @@ class _Costs:
         self.cells += int(rendered) * probe.n_scanlines * probe.n_samples
 
 
-class WatchedObjective(Objective):
+class _WatchedObjective(Objective):
     """An objective that says each time that it was asked."""
 
     watcher: Callable[[], None] | None = None
+    seen: Seen | None = None
 
     def __call__(self, world_from_sweep: Float64[Tensor, "B 4 4"]) -> Compared:
-        """As `Objective`."""
         compared = super().__call__(world_from_sweep)
         if self.watcher is not None:
             self.watcher()
+        if self.seen is not None:
+            self.seen(world_from_sweep, compared)
         return compared
 
 
 def _descended(
     name: str,
-    objective: WatchedObjective,
+    objective: _WatchedObjective,
     poses: Float64[Tensor, "B 4 4"],
     pivot: Float64[Tensor, "4 4"],
     priors: Sequence[Prior],

@@ -94,8 +94,10 @@ def _spread_of(moves: Float64[Tensor, "6 blocks"]) -> Float64[Tensor, "6 6"]:
     """
     count = moves.shape[1]
     found = (count - 1) / count * moves @ moves.mT
-    white = torch.linalg.lstsq(found, moves).solution
-    squares = (moves * white).sum(dim=0)  # |u|^2 of each block; they add up to p
+    values, vectors = torch.linalg.eigh(found)
+    known = values > 1e-12 * values[-1].clamp_min(_NOTHING)
+    # |u|^2 of each block; together they are as many as there are directions that blocks move in.
+    squares = ((vectors[:, known].mT @ moves) ** 2 / values[known, None]).sum(dim=0)
     alike = float(squares.sum() ** 2 / squares.square().sum().clamp_min(_NOTHING))
     return alike / max(alike - _PARAMETERS - 1, 1.0) * found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from typing import NamedTuple
 
 from jaxtyping import Bool, Float64
@@ -17,8 +17,7 @@ from diffus.registration.objective import Compared
 from diffus.registration.options import SearchOptions
 from diffus.registration.outcome import result_of
 from diffus.registration.result import RegistrationResult
-from diffus.registration.search import Target, WatchedObjective, search
-from diffus.registration.stages import Stage
+from diffus.registration.search import search
 from diffus.settings import RenderSettings
 
 
@@ -66,63 +65,33 @@ def register_followed(
     Raises:
         ValueError: as `diffus.register`.
     """
-    plain, starts = checked_target(frame, medium, probe, initial, mask, settings)
+    target, starts = checked_target(frame, medium, probe, initial, mask, settings)
     best = _Best()
-    target = _Followed(**{field.name: getattr(plain, field.name) for field in fields(plain)}, best=best)
+    watched = replace(target, seen=best.see)
 
     def progress(what: str, done: int, most: int) -> None:
+        best.enter(what)
         told(Told(what, done, most, best.pose, best.score))
 
-    found = search(target, starts[0], options, (), progress)
-    return result_of(found, plain, starts[0], found.pose[None], options)
+    found = search(watched, starts[0], options, (), progress)
+    return result_of(found, watched, starts[0], found.pose[None], options)
 
 
 class _Best:
-    """The best pose that an objective has seen."""
+    """The best pose of a stage so far."""
 
     def __init__(self) -> None:
         self.pose: Tensor | None = None
         self.score: float | None = None
+        self._stage = ""
 
-    def begin(self) -> None:
+    def enter(self, stage: str) -> None:
         """Another stage: its energies are not those of the one before."""
-        self.score = None
+        if stage != self._stage:
+            self._stage, self.score = stage, None
 
-    def see(self, poses: Float64[Tensor, "B 4 4"], energies: Tensor) -> None:
-        which = int(energies.argmin())
-        score = 1 - float(energies[which]) / 2
+    def see(self, poses: Float64[Tensor, "B 4 4"], compared: Compared) -> None:
+        which = int(compared.energy.argmin())
+        score = 1 - float(compared.energy[which]) / 2
         if self.score is None or score > self.score:
             self.pose, self.score = poses[which], score
-
-
-class _Seen(WatchedObjective):
-    """An objective that shows what it was asked to a `_Best`."""
-
-    best: _Best
-
-    def __call__(self, world_from_sweep: Float64[Tensor, "B 4 4"]) -> Compared:
-        compared = super().__call__(world_from_sweep)
-        self.best.see(world_from_sweep, compared.energy)
-        return compared
-
-
-@dataclass(frozen=True, eq=False)
-class _Followed(Target):
-    """A target whose objectives show what they are asked."""
-
-    best: _Best
-
-    def objective(self, stage: Stage, which: Tensor | None = None) -> WatchedObjective:
-        some = slice(None) if which is None else which
-        self.best.begin()
-        seen = _Seen(
-            self.fixed[some],
-            self.weights[some],
-            self.medium,
-            self.probe,
-            self.sweep_from_probe[some],
-            self.settings,
-            stage,
-        )
-        seen.best = self.best
-        return seen
