@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from diffus.checks import require_one_of
@@ -23,11 +24,13 @@ class Tissue(NamedTuple):
         medium: made from the volumes.
         body: mask of the brain or body, which the probe touches.
         image: the first volume as it was read.
+        contrasts: MRI by contrast, on one grid; empty for a CT and for labels.
     """
 
     medium: Medium
     body: Volume
     image: Volume
+    contrasts: Mapping[str, Volume] = MappingProxyType({})
 
 
 def require_contrasts(volumes: Sequence[Path], contrasts: Sequence[str]) -> None:
@@ -95,4 +98,5 @@ def tissue_of(
         from diffus.registration.contrasts import aligned
 
         others = {name: aligned(other, image) for name, other in others.items()}
-    return Tissue(Medium.from_mri({contrasts[0]: image} | others, mask=body), body, image)
+    by_contrast = {contrasts[0]: image} | others
+    return Tissue(Medium.from_mri(by_contrast, mask=body), body, image, by_contrast)

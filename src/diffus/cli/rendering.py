@@ -95,8 +95,6 @@ class Rendering:
     def read_tissue(self) -> Tissue:
         """Read the volumes and make the medium; see `tissue_of`."""
         from diffus.medium import Medium
-        from diffus.registration.contrasts import aligned
-        from diffus.volume import Volume
 
         volumes, contrasts = [self.volume], [self.contrast]
         if self.second is not None and self.second_contrast is not None:
@@ -106,10 +104,7 @@ class Rendering:
         )
         if self.model is None:
             return tissue
-        images = {contrasts[0]: tissue.image}
-        for name, path in zip(contrasts[1:], volumes[1:], strict=True):
-            images[name] = aligned(Volume.load(path), tissue.image) if self.align else Volume.load(path)
-        return tissue._replace(medium=Medium.from_model(images, self.model, mask=tissue.body))
+        return tissue._replace(medium=Medium.from_model(tissue.contrasts, self.model, mask=tissue.body))
 
 
 def _assignment(text: str) -> tuple[str, float | int | bool | str]:
