@@ -9,7 +9,7 @@ from torch import Tensor
 
 import diffus
 from diffus import ConvexProbe, Frame, Medium, RenderSettings
-from diffus.registration.search import Target
+from diffus.registration.target import Target
 
 PROBE = ConvexProbe(
     radius_mm=20.0, field_of_view_deg=60.0, depth_mm=40.0, frequency_mhz=5.0, n_scanlines=64, n_samples=256

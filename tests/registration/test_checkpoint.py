@@ -21,7 +21,8 @@ from diffus.registration import (
 from diffus.registration.checkpoint import kept_in, step
 from diffus.registration.deformable import DeformableRegistration, DeformableSettings
 from diffus.registration.motion import moved, pivot_of, sector_points
-from diffus.registration.search import Found, Progress, search
+from diffus.registration.search import Found, search
+from diffus.registration.steps import Progress
 from diffus.registration.volume import VolumeRegistration, VolumeSettings, register_volume
 
 START = moved(TRUTH, torch.tensor([1.0, 1, 1, 1, 1, 1]), pivot_of(sector_points(PROBE)))

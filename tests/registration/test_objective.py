@@ -11,7 +11,7 @@ from tests.registration.scene import IDENTITY, PROBE, TRUTH, medium, sampled, ta
 import diffus
 from diffus import RenderSettings
 from diffus.registration.motion import moved, pivot_of, sector_points
-from diffus.registration.objective import RIDGE, Objective
+from diffus.registration.objective import RIDGE, UNRELATED, Objective, cost_of
 from diffus.registration.stages import Stage
 
 STAGE = Stage(blur_mm=1.5, spacing_mm=2.0, trend_mm=8.0, window_mm=6.0)
@@ -160,3 +160,29 @@ def test_a_sweep_stacks_its_frames() -> None:
     mean = sum(float(one.energy) for one in each) / 2
     assert float(both.energy) == pytest.approx(mean, rel=0.1)
     assert both.residual.shape[1] == 2 * each[0].residual.shape[1]
+
+
+def test_poses_that_see_as_much_are_ranked_by_their_energy() -> None:
+    energy = torch.tensor([1.9, 0.3, 1.0, 2.5], dtype=torch.float64)
+    for seen in (1.0, 0.4):
+        cost = cost_of(energy, torch.full_like(energy, seen))
+        assert torch.equal(cost.argsort(), energy.argsort())
+
+
+def test_cost_is_the_likelihood_of_independent_differences() -> None:
+    torch.manual_seed(0)
+    energy, seen, cells = 0.7, 0.6, 1000
+    noise = torch.randn(round(seen * cells), dtype=torch.float64)
+    spread = (energy / UNRELATED) ** 0.5
+    alike = torch.distributions.Normal(0.0, spread).log_prob(spread * noise / noise.std(correction=0))
+    unrelated = torch.distributions.Normal(0.0, 1.0).log_prob(noise / noise.std(correction=0))
+    twice = -2 * float((alike - unrelated).sum())
+    cost = cost_of(torch.tensor([energy], dtype=torch.float64), torch.tensor([seen], dtype=torch.float64))
+    assert float(cost) * cells == pytest.approx(twice, rel=1e-3)
+
+
+def test_a_rim_that_resembles_by_chance_does_not_win() -> None:
+    energy = torch.tensor([2 - 2 * 0.6, 2 - 2 * 0.4], dtype=torch.float64)
+    rim, whole = cost_of(energy, torch.tensor([0.15, 0.95], dtype=torch.float64)).tolist()
+    assert whole < rim < 0
+    assert float(cost_of(torch.tensor([UNRELATED]), torch.tensor([0.05]))) == 0

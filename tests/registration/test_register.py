@@ -31,7 +31,7 @@ def test_finds_the_pose_to_a_fraction_of_a_millimetre(result: RegistrationResult
     assert result.converged, result.reason
     assert torch.equal(result.world_from_probe[0], result.world_from_sweep)
     assert torch.equal(result.trajectory[-1], result.world_from_sweep)
-    assert len(result.starts) == len(result.ends) == len(result.scores) == 6
+    assert len(result.starts) == len(result.ends) == len(result.scores) >= 6
 
 
 def test_the_same_seed_gives_the_same_bits(result: RegistrationResult) -> None:

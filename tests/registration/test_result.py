@@ -78,12 +78,14 @@ def test_degrees_become_the_millimetres_of_an_arm() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((0.9, 100.0, [], 0.2, 0.9), "converged"),
-        ((0.9, 100.0, [40.0], 0.2, 0.9), "converged"),
-        ((0.9, 100.0, [40.0, 3.0], 0.2, 0.9), "ambiguous"),
-        ((0.2, 100.0, [], 0.2, 0.9), "ambiguous"),
-        ((0.9, 100.0, [], 3.0, 0.9), "ambiguous"),
-        ((0.9, 100.0, [], 0.2, 0.01), "out_of_view"),
+        ((0.9, 0.9, 100.0, [], 0.2, 0.9), "converged"),
+        ((0.9, 0.9, 100.0, [40.0], 0.2, 0.9), "converged"),
+        ((0.9, 0.9, 100.0, [40.0, 3.0], 0.2, 0.9), "ambiguous"),
+        ((0.2, 0.3, 100.0, [], 0.2, 0.9), "ambiguous"),  # chance
+        ((0.2, 0.3, 10_000.0, [], 0.2, 0.9), "converged"),
+        ((0.2, 0.8, 10_000.0, [], 0.2, 0.9), "ambiguous"),  # hardly alike
+        ((0.9, 0.9, 100.0, [], 3.0, 0.9), "ambiguous"),
+        ((0.9, 0.9, 100.0, [], 0.2, 0.01), "out_of_view"),
     ],
 )
 def test_verdicts(arguments, expected) -> None:

@@ -9,7 +9,6 @@ from tests.registration.scene import IDENTITY, PROBE, TRUTH, medium, sampled
 from diffus import pose
 from diffus.registration import Jitter, SearchOptions, register_sweep
 from diffus.registration.motion import displacement_mm, moved, pivot_of, sector_points
-from diffus.registration.search import _frames
 
 from tests.registration.scene import target  # isort: skip
 
@@ -59,10 +58,10 @@ def test_jitter_moves_each_frame_to_its_own_place(frames: torch.Tensor) -> None:
 def test_each_stage_looks_at_frames_of_its_own(frames: torch.Tensor) -> None:
     many = target(frames[:1].expand(40, -1, -1), IDENTITY.repeat(40, 1, 1))
     generator = torch.Generator().manual_seed(0)
-    drawn = [_frames(many, 5, generator) for _ in range(3)]
+    drawn = [many.drawn(5, generator) for _ in range(3)]
     assert all(which is not None and which.diff().unique().tolist() == [8] for which in drawn)
     assert len({tuple(which.tolist()) for which in drawn if which is not None}) > 1
-    assert _frames(many, 40, generator) is None
+    assert many.drawn(40, generator) is None
 
 
 def test_refuses_another_number_of_poses(frames: torch.Tensor) -> None:

@@ -11,8 +11,8 @@ from tests.registration.scene import PROBE, TRUTH, sampled
 from tests.registration.scene import target as target_of
 
 from diffus.registration.motion import pivot_of, sector_points
-from diffus.registration.search import Target
 from diffus.registration.stages import Stage
+from diffus.registration.target import Target
 from diffus.registration.uncertainty import _moves_of_left_out, _spread_of, pose_covariance
 
 STAGE = Stage(blur_mm=0.9, spacing_mm=0.6, trend_mm=6.0, window_mm=5.0, n_iterations=8)

@@ -163,6 +163,19 @@ def test_half_out_of_the_medium_scores_minus_one() -> None:
     assert ((scores > -1) == (share >= LEAST_COVERAGE)).all()
 
 
+def test_a_frame_that_only_grazes_the_medium_is_blank() -> None:
+    """Rounding may count a sample as inside of which the renderer says that the fan misses the medium."""
+    sweep, medium = small_sweep(), scene()[0]
+    poses = sweep.world_from_probe.clone()
+    poses[0, :3, 3] += 300
+    weights = sweep.weights.clone()
+    weights[0] = 0
+    weights[0, 3, 5] = 1
+    levels = RenderedSweep(replace(sweep, world_from_probe=poses), medium).levels(TRUE[None], weights[None])
+    alike = (levels[0] == levels[0, :, :1]).flatten(1).all(dim=1)  # nothing but the trend over depth
+    assert alike.tolist() == [True] + [False] * (len(poses) - 1)
+
+
 def test_frames_hold_what_the_volume_holds_there() -> None:
     """A volume of a known field, with its own support, cut along the sweep."""
     _, ultrasound = scene()

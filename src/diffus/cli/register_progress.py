@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from diffus.registration.search import Progress as Told
+    from diffus.registration.steps import Progress as Told
 
 
 @contextmanager

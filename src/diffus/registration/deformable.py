@@ -24,7 +24,7 @@ from diffus.registration.archive import read_archive, write_archive
 from diffus.registration.checkpoint import step
 from diffus.registration.rendered_sweep import LOCAL, RENDERING
 from diffus.registration.rigid_search import GAIN
-from diffus.registration.search import Progress
+from diffus.registration.steps import Progress
 from diffus.registration.virtual_sweep import VirtualSweep
 from diffus.registration.warped_medium import WarpedSweep, WarpGrid
 from diffus.settings import RenderSettings

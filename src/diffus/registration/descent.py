@@ -16,14 +16,13 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from diffus.registration.motion import moved
-from diffus.registration.objective import Compared, Objective
+from diffus.registration.objective import LEAST_ENERGY, Compared, Objective
 from diffus.registration.priors import Prior, residuals
 
 _DAMPING = 1e-2
 _EASIER, _HARDER = 0.25, 6.0
 MOST_TRIES = 2
 """Steps that are tried in one iteration."""
-_SMALLEST_ENERGY = 1e-6
 PLATEAU = 0.005
 """Step, in degrees and mm, below which a descent has arrived."""
 
@@ -152,11 +151,11 @@ class _Normal:
         residual = linear.compared.residual.double()
         weights = objective.robust_weights(linear.compared.residual).double()
         independent = objective.independent()
-        weighted = (weights * residual**2).sum(dim=1).clamp_min(_SMALLEST_ENERGY)
+        weighted = (weights * residual**2).sum(dim=1).clamp_min(LEAST_ENERGY)
         scale = independent / weighted
 
         def merit(compared: Compared, known: Float64[Tensor, "B R"]) -> Float64[Tensor, " B"]:
-            energy = (weights * compared.residual.double() ** 2).sum(dim=1).clamp_min(_SMALLEST_ENERGY)
+            energy = (weights * compared.residual.double() ** 2).sum(dim=1).clamp_min(LEAST_ENERGY)
             lost = compared.seen < 0.5 * linear.compared.seen
             value = independent * torch.log(energy) + (known**2).sum(dim=1)
             return torch.where(lost, torch.inf, value)

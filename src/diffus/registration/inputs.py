@@ -13,7 +13,7 @@ from diffus.checks import require_shape
 from diffus.frame import Frame
 from diffus.medium import Medium
 from diffus.probe import Probe
-from diffus.registration.search import Target
+from diffus.registration.target import Target
 from diffus.scanline_sampling import sample_scanline_medium
 from diffus.settings import RenderSettings
 

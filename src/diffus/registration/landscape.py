@@ -21,8 +21,8 @@ from diffus.probe import Probe
 from diffus.registration.inputs import checked_target
 from diffus.registration.motion import moved, pivot_of, sector_points, tangent_between
 from diffus.registration.objective import LEAST_SEEN, Objective
-from diffus.registration.search import Target
 from diffus.registration.stages import COARSE_TO_FINE
+from diffus.registration.target import Target
 from diffus.render import poses_at_once, render
 from diffus.settings import RenderSettings
 from diffus.similarity.measure import Similarity

@@ -29,6 +29,10 @@ LEAST_SEEN = 0.1
 """Share of the sector that must lie in the volume; a pose with less is not rendered and scores nothing."""
 RIDGE = 0.1
 """Variance, in units of the image's, below which a window is no longer standardised to one."""
+UNRELATED = 2.0
+"""Energy of images that have nothing in common."""
+LEAST_ENERGY = 1e-6
+"""Below it, energy is rounding."""
 _FLOOR = 1e-9
 
 
@@ -48,7 +52,26 @@ class Compared:
     def energy(self) -> Float[Tensor, " B"]:
         """``2 - 2 r``; that of unrelated images where the volume is hardly seen."""
         energy = (self.residual.double() ** 2).sum(dim=1)
-        return torch.where(self.seen >= LEAST_SEEN, energy, 2.0)
+        return torch.where(self.seen >= LEAST_SEEN, energy, UNRELATED)
+
+    @property
+    def cost(self) -> Float[Tensor, " B"]:
+        """See `cost_of`."""
+        return cost_of(self.energy, self.seen)
+
+
+def cost_of(energy: Float[Tensor, " B"], seen: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """What poses that see different parts of the volume are ranked by; the less the better.
+
+    Times the number of independent differences it is twice the logarithm of the likelihood of images that
+    have nothing in common, over that of these: a cell that a pose does not see speaks neither for it nor
+    against it. A narrow rim of the volume resembles much by chance; by energy alone it would win.
+
+    Args:
+        energy: ``2 - 2 r`` over what is seen.
+        seen: share of the sectors that it is.
+    """
+    return seen * torch.log(energy.clamp_min(LEAST_ENERGY) / UNRELATED)
 
 
 class Objective:

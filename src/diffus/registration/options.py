@@ -18,6 +18,8 @@ class SearchOptions:
         reach_deg: and as a turn about it.
         n_survey: poses that are looked at coarsely before any descent; 1 looks at the initial one alone.
         n_starts: of them, those that a descent begins at, the initial one always among them.
+        n_around: poses that are looked at once more near the best end of the first stage, where the search
+            began with a survey; 0 for none.
         survey: how the survey looks at images.
         stages: how the descents do, coarse to fine.
         whole_tissue: how a descent ends where the medium turns out to explain the image (`trust`); None to
@@ -31,6 +33,7 @@ class SearchOptions:
     reach_deg: float = 12.0
     n_survey: int = 4096
     n_starts: int = 48
+    n_around: int = 256
     survey: Stage = SURVEY
     stages: Sequence[Stage] = COARSE_TO_FINE
     whole_tissue: Stage | None = WHOLE_TISSUE
@@ -42,5 +45,6 @@ class SearchOptions:
         require_in_range("SearchOptions", 0.0, 180.0, reach_deg=self.reach_deg)
         for name in ("n_survey", "n_starts", "frames_at_once"):
             require_in_range("SearchOptions", 1, 1_000_000, **{name: getattr(self, name)})
+        require_in_range("SearchOptions", 0, 1_000_000, n_around=self.n_around)
         if not self.stages:
             raise ValueError("SearchOptions: stages is empty, expected one Stage or more, coarse to fine")

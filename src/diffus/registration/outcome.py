@@ -12,7 +12,8 @@ from diffus.registration.motion import displacement_mm, pivot_of
 from diffus.registration.options import SearchOptions
 from diffus.registration.priors import Prior
 from diffus.registration.result import RegistrationResult
-from diffus.registration.search import APART_MM, Found, Target
+from diffus.registration.search import APART_MM, Found
+from diffus.registration.target import Target
 from diffus.registration.trust import trust_at
 from diffus.registration.uncertainty import pose_covariance
 from diffus.registration.verdict import tissue_share, verdict_of
@@ -74,5 +75,7 @@ def result_of(
         cells=found.rendered[1],
         seed=options.seed,
     )
-    verdict, reason = verdict_of(trust.score, structures, behind, draft.worst_sigma_mm, min(seen))
+    verdict, reason = verdict_of(
+        trust.score, trust.attainable, structures, behind, draft.worst_sigma_mm, min(seen)
+    )
     return replace(draft, verdict=verdict, reason=reason)

@@ -16,7 +16,8 @@ from diffus.registration.options import SearchOptions
 from diffus.registration.outcome import result_of
 from diffus.registration.priors import Prior
 from diffus.registration.result import RegistrationResult
-from diffus.registration.search import Progress, search
+from diffus.registration.search import search
+from diffus.registration.steps import Progress
 from diffus.settings import RenderSettings
 
 DEFAULT_OPTIONS = SearchOptions()

@@ -27,6 +27,9 @@ FLOOR_DB = -70.0
 boundary. Without it the logarithm of what is black rules the score."""
 LEAST_COVERAGE = 0.5
 """Share of the samples that must lie in the medium for a transform to be considered."""
+_LEAST_SEEN = 0.002
+"""Share of what counts of a frame, up to which it is blank: whether a fan that grazes the medium meets it is
+a matter of rounding, and the renderer refuses one that does not."""
 _TREND_MM = 8.0
 """Width over which the mean over a depth is taken."""
 
@@ -77,9 +80,10 @@ class RenderedSweep:
     def levels(
         self, mri_from_ultrasound: Float64[Tensor, "B 4 4"], weights: Float[Tensor, "B P S N"]
     ) -> Float[Tensor, "B P S N"]:
-        """Rendered frames in dB, the trend over depth removed; zero in frames where no sample counts."""
+        """Rendered frames in dB, blank where they hardly see the medium, the trend over depth removed."""
         poses = (mri_from_ultrasound[:, None] @ self.sweep.world_from_probe).flatten(0, 1)
-        seen = weights.flatten(0, 1).flatten(1).any(dim=1).nonzero()[:, 0]
+        counted, whole = weights.sum(dim=(2, 3)), self.sweep.weights.sum(dim=(1, 2))
+        seen = (counted > _LEAST_SEEN * whole).flatten().nonzero()[:, 0]
         frames = decibel_levels(self.medium, self.sweep.probe, poses[seen], self.settings)
         blank = frames.new_zeros(len(poses), *frames.shape[1:])
         sweeps = blank.index_put((seen,), frames).reshape(weights.shape)

@@ -22,7 +22,9 @@ from diffus.registration.options import SearchOptions
 from diffus.registration.outcome import result_of
 from diffus.registration.priors import Prior, TrackedPose
 from diffus.registration.result import RegistrationResult
-from diffus.registration.search import Progress, Target, search
+from diffus.registration.search import search
+from diffus.registration.steps import Progress
+from diffus.registration.target import Target
 from diffus.registration.trust import trust_at
 from diffus.settings import RenderSettings
 

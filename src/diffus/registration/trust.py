@@ -16,7 +16,7 @@ from diffus.render import render
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from diffus.registration.search import Target
+    from diffus.registration.target import Target
 
 TRUSTED = 1.25
 """Excess up to which the medium counts as right. Frames of the very medium have 0.9 to 1.1, of one with

@@ -18,6 +18,10 @@ LEAST_TISSUE = 0.15
 """Share of the sector that must hold tissue of the volume; with less the frame is taken to look past it."""
 CHANCE = 5.0
 """Standard deviations that unrelated images reach when thousands of poses are tried."""
+LEAST_EXPLAINED = 1 / 3
+"""Share of the attainable correlation below which a pose does not explain the image, however unlikely chance
+is. In the capture-range study (benchmarks/capture_range.py, its first 25 trials a cell) poses within 1 mm had
+0.41 and more, even from one contrast to another, poses more than 3 mm off mostly below 0.3."""
 LEAST_LEAD = 12.0
 """How far behind, in twice the logarithm of the likelihood, a rival pose must be: the 99.5th percentile of
 chi-square with six degrees of freedom is 18.5, that with one 7.9."""
@@ -30,6 +34,7 @@ _HIGH = 0.9
 
 def verdict_of(
     correlation: float,
+    attainable: float,
     structures: float,
     behind: Sequence[float],
     worst_sigma_mm: float,
@@ -39,6 +44,7 @@ def verdict_of(
 
     Args:
         correlation: at the best pose, in the last stage.
+        attainable: what it would be if only speckle told the images apart.
         structures: independent structures in the frame, which say what correlation chance reaches.
         behind: how far behind each other pose is, in twice the logarithm of the likelihood.
         worst_sigma_mm: standard deviation of the direction that is determined worst.
@@ -52,6 +58,9 @@ def verdict_of(
     least = chance_correlation(structures)
     if correlation < least:
         found = f"correlation {correlation:.2f} at best, chance reaches {least:.2f}"
+        return "ambiguous", f"no pose within reach explains the image: {found}"
+    if correlation < LEAST_EXPLAINED * attainable:
+        found = f"correlation {correlation:.2f} at best, were the medium right it would be {attainable:.2f}"
         return "ambiguous", f"no pose within reach explains the image: {found}"
     lead = min(behind, default=math.inf)
     if lead < LEAST_LEAD:

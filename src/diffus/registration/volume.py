@@ -28,7 +28,7 @@ from diffus.registration.archive import read_archive, write_archive
 from diffus.registration.checkpoint import step
 from diffus.registration.rendered_sweep import LOCAL, RENDERING, RenderedSweep
 from diffus.registration.rigid_search import SearchSettings, search
-from diffus.registration.search import Progress
+from diffus.registration.steps import Progress
 from diffus.registration.virtual_sweep import SweepSampling, VirtualSweep, support_of
 from diffus.settings import RenderSettings
 from diffus.similarity import LocalNCC, Similarity

@@ -26,7 +26,8 @@ from diffus.registration.acquisition.result import SettingsResult
 from diffus.registration.acquisition.unknowns import Acquisition, Unknowns
 from diffus.registration.acquisition.verdict import estimates_of
 from diffus.registration.inputs import checked_target
-from diffus.registration.search import Progress, Target
+from diffus.registration.steps import Progress
+from diffus.registration.target import Target
 from diffus.scalars import along_curve, number
 from diffus.settings import RenderSettings
 
