@@ -82,7 +82,7 @@ ELSEWHERE = {
     *("landmark_errors", "landmark_figure", "gradient_maps", "image_derivative", "pose_gradient"),
     *("landscape", "landscape_plane", "scanline"),
     # These draw nothing.
-    *("grey_levels", "new_axes", "recorded", "red_green", "save_figure", "scanline_curves"),
+    *("grey_levels", "new_axes", "recorded", "magenta_green", "save_figure", "scanline_curves"),
 }
 
 

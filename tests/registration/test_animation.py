@@ -12,7 +12,7 @@ from tests.registration.phantom_sweep import POSE, PROBE
 from tests.registration.scene import TRUTH, medium, sampled
 
 from diffus.frame import Frame
-from diffus.plot import red_green
+from diffus.plot import magenta_green
 from diffus.registration.animation import animate
 from diffus.registration.pictures import Moment, before_after, checkerboard, overlay, plane_of
 from diffus.registration.virtual_sweep import VirtualSweep
@@ -64,9 +64,9 @@ def test_a_way_is_also_a_video_and_nothing_else(tmp_path: Path) -> None:
         animate(grey(0.5), grey, one, one, tmp_path / "way.png")
 
 
-def test_red_green_is_red_green_and_yellow() -> None:
-    mixed = red_green(np.array([[1.0, 0.0, 0.5]]), np.array([[0.0, 1.0, 0.5]]))
-    assert np.array_equal(mixed[0], [[1, 0, 0], [0, 1, 0], [0.5, 0.5, 0]])
+def test_magenta_green_is_magenta_green_and_grey() -> None:
+    mixed = magenta_green(np.array([[1.0, 0.0, 0.5]]), np.array([[0.0, 1.0, 0.5]]))
+    assert np.array_equal(mixed[0], [[1, 0, 1], [0, 1, 0], [0.5, 0.5, 0.5]])
 
 
 def test_figures_have_axes_in_mm_and_name_what_they_show() -> None:

@@ -12,7 +12,7 @@ from diffus.plot.comparison import (
     comparison,
     difference,
     edge_overlay,
-    red_green,
+    magenta_green,
 )
 from diffus.plot.fan import draw_fan
 from diffus.plot.figures import new_axes, save_figure
@@ -58,6 +58,7 @@ __all__ = [
     "landmark_vectors",
     "landscape",
     "landscape_plane",
+    "magenta_green",
     "mask_overlay",
     "new_axes",
     "orthogonal_slice",
@@ -65,7 +66,6 @@ __all__ = [
     "picture",
     "pose_gradient",
     "recorded",
-    "red_green",
     "save_figure",
     "scanline",
     "scanline_curves",

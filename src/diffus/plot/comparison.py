@@ -59,7 +59,9 @@ def checkerboard(
 def colour_overlay(
     moving: Frame | Picture, fixed: Frame | Picture, ax: Axes | None = None, *, title: str | None = None
 ) -> Axes:
-    """The moving image in red and the fixed in green: yellow where they agree.
+    """The moving image in magenta and the fixed in green: grey where they agree.
+
+    Unlike red and green, these are told apart by eyes that lack one of the two (Wong, Nature Methods 2011).
 
     Args:
         moving: mostly what is rendered; brought onto the pixels of ``fixed``.
@@ -72,9 +74,9 @@ def colour_overlay(
     """
     first, second = _together(moving, fixed)
     ax = ax or new_axes()
-    both = red_green(first.values * first.mask, second.values * second.mask)
+    both = magenta_green(first.values * first.mask, second.values * second.mask)
     ax.imshow(both, extent=second.extent_mm)
-    name = "rendered red, real green" if title is None else title
+    name = "rendered magenta, real green" if title is None else title
     ax.set(xlabel=second.labels[0], ylabel=second.labels[1], title=name)
     return ax
 
@@ -215,15 +217,15 @@ def before_after(
         picture(first, row[0], title=f"{name}: rendered")
         checkerboard(first, second, row[1], square_mm=square_mm, title=f"{name}: by turns with the real one")
         edge_overlay(first, second, row[2], title=f"{name}: its edges on the real one")
-        colour_overlay(first, second, row[3], title=f"{name}: rendered red, real green")
+        colour_overlay(first, second, row[3], title=f"{name}: rendered magenta, real green")
     _only_outer_labels(figure)
     if title is not None:
         figure.suptitle(title, fontweight="bold")
     return figure
 
 
-def red_green(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    """Two grey images in [0, 1] as one in colour: the moving red, the fixed green, both where they agree.
+def magenta_green(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
+    """Two grey images in [0, 1] as one in colour: the moving magenta, the fixed green, grey where they agree.
 
     Args:
         moving: (H, W).
@@ -232,7 +234,7 @@ def red_green(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
     Returns:
         (H, W, 3).
     """
-    return np.clip(np.stack([moving, fixed, np.zeros_like(fixed)], axis=-1), 0, 1)
+    return np.clip(np.stack([moving, fixed, moving], axis=-1), 0, 1)
 
 
 def edges(shown: Picture, smoothing_mm: float) -> np.ndarray:

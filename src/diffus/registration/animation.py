@@ -19,7 +19,7 @@ from diffus.frame import Frame
 from diffus.medium import Medium
 from diffus.plot import animation
 from diffus.plot.backdrop import Backdrop
-from diffus.plot.comparison import red_green
+from diffus.plot.comparison import magenta_green
 from diffus.registration.motion import displacement_mm
 from diffus.render import render
 from diffus.settings import RenderSettings
@@ -119,8 +119,8 @@ class _Stage:
         grey = {"cmap": "gray", "vmin": 0, "vmax": 1, "extent": extent}
         axes[0].imshow(self._fixed, **grey)
         self._moving = axes[1].imshow(blank, **grey)
-        self._both = axes[2].imshow(red_green(blank, self._fixed), extent=extent)
-        titles = ("ultrasound", "rendered", "rendered red, ultrasound green")
+        self._both = axes[2].imshow(magenta_green(blank, self._fixed), extent=extent)
+        titles = ("ultrasound", "rendered", "rendered magenta, ultrasound green")
         for ax, title in zip(axes, titles, strict=True):
             ax.set(xlabel="lateral x (mm)", ylabel="depth z (mm)", title=title, anchor="N")
         way = figure.add_subplot(grid[1, :])
@@ -136,7 +136,7 @@ class _Stage:
         """One step."""
         moving = seen.cartesian(_SPACING_MM)[0].numpy()
         self._moving.set_data(moving)
-        self._both.set_data(red_green(moving, self._fixed))
+        self._both.set_data(magenta_green(moving, self._fixed))
         self._dot.set_data([number], [self._away[number]])
         score = "" if np.isnan(self._scores[number]) else f", score {self._scores[number]:.3f} in its stage"
         away = f"{self._away[number]:.2f} mm on average from the end"

@@ -154,12 +154,12 @@ def checkerboard(fixed: Frame, first: Moment, best: Moment) -> Figure:
 
 
 def overlay(fixed: Frame, first: Moment, best: Moment) -> Figure:
-    """Above, what is rendered in red and the ultrasound in green; below, the ultrasound over the MRI."""
+    """Above, what is rendered in magenta and the ultrasound in green; below, the ultrasound over the MRI."""
     figure = Figure(figsize=(12, 9.5), layout="compressed")
     axes = figure.subplots(2, 2)
     image = _seen(fixed)
     for column, moment in enumerate((first, best)):
-        title = f"{moment.name}: rendered red, ultrasound green"
+        title = f"{moment.name}: rendered magenta, ultrasound green"
         colour_overlay(_seen(moment.rendered), image, axes[0, column], title=title)
         below = axes[1, column]
         title = f"{moment.name}: ultrasound over the MRI"
@@ -189,9 +189,9 @@ def before_and_after(result: RegistrationResult, frame: Frame, medium: Medium, w
     picture(first, above[0], title="rendered at the initial pose")
     picture(real, above[1], title="ultrasound")
     picture(after, above[2], title="rendered at the best pose")
-    colour_overlay(first, real, below[0], title="initial: rendered red, ultrasound green")
+    colour_overlay(first, real, below[0], title="initial: rendered magenta, ultrasound green")
     draw_checkerboard(after, real, below[1], square_mm=SQUARE_MM)
-    colour_overlay(after, real, below[2], title="best: rendered red, ultrasound green")
+    colour_overlay(after, real, below[2], title="best: rendered magenta, ultrasound green")
     for ax in (*above, *below):
         ax.label_outer()
     figure.suptitle(f"{result.verdict}: {result.reason}", wrap=True)
