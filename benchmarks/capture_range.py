@@ -1,6 +1,6 @@
 """From how far away a registration finds the pose, by anatomy and by what is not known of the frame.
 
-    python benchmarks/capture_range.py                      the study: table and plot, for the docs (10 hours)
+    python benchmarks/capture_range.py                      the study: table and plot, for the docs (3 hours)
     python benchmarks/capture_range.py --quick              few offsets, one anatomy, nothing written
     python benchmarks/capture_range.py --count 40           so many offsets a cell
     python benchmarks/capture_range.py --anatomy hanke      one anatomy; several processes can share the work
@@ -57,6 +57,7 @@ CASES = (
     Case("other medium, gain, TGC, shadow", "other", 10, NEAR, degraded=True, target=0.9),
     Case("T1 registered to FLAIR", "contrast", 10, NEAR, target=0.85),
     Case("five frames of the other medium", "other", 20, FAR, degraded=True, frames=5, target=0.95),
+    Case("five frames of T1 registered to FLAIR", "contrast", 20, FAR, frames=5, target=0.95),
 )
 Cell = tuple[Scene, Case, list[Trial]]
 

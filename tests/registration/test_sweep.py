@@ -55,6 +55,22 @@ def test_jitter_moves_each_frame_to_its_own_place(frames: torch.Tensor) -> None:
     assert float(settled.max()) < 0.3
 
 
+def test_a_frame_that_begins_outside_the_volume_does_not_stop_the_sweep(frames: torch.Tensor) -> None:
+    outside = _tracked()[:1].clone()
+    outside[0, :3, 3] += 400
+    tracked = torch.cat([outside, _tracked()])
+    shown = torch.cat([frames[:1], frames])
+    near = SearchOptions(n_survey=1, n_starts=1)
+    start = moved(WORLD_FROM_TRACKER, torch.tensor([0.2, -0.2, 0.2, 0.5, -0.5, 0.5]), IDENTITY)
+    found = register_sweep(shown, medium(), tracked, PROBE, start, jitter=Jitter(1.0, 1.0), options=near)
+    off = displacement_mm(found.world_from_sweep @ _tracked(), WORLD_FROM_TRACKER @ _tracked(), POINTS)
+    assert float(off.max()) < 0.3
+    kept = displacement_mm(found.world_from_probe[:1], (found.world_from_sweep @ tracked)[:1], POINTS)
+    assert float(kept) < 0.01  # nothing is seen there that could move it
+    with pytest.raises(ValueError, match="at the initial pose: the fan of pose 0 misses the volume"):
+        register_sweep(shown[:1], medium(), outside, PROBE, start, options=near)
+
+
 def test_each_stage_looks_at_frames_of_its_own(frames: torch.Tensor) -> None:
     many = target(frames[:1].expand(40, -1, -1), IDENTITY.repeat(40, 1, 1))
     generator = torch.Generator().manual_seed(0)

@@ -28,8 +28,18 @@ def checked_target(
     initial: Any,
     mask: Tensor | None,
     settings: RenderSettings | None,
+    every_frame: bool = True,
 ) -> tuple[Target, Float64[Tensor, "F 4 4"]]:
     """Refuse what cannot be registered; the target with every frame at the identity, and the initial poses.
+
+    Args:
+        frame: see `register`, as all that follow.
+        medium: what is rendered.
+        probe: of the frames.
+        initial: poses to look around.
+        mask: what to compare.
+        settings: how to render.
+        every_frame: whether each initial pose must see the medium, or one of them is enough.
 
     Raises:
         ValueError: see `register`.
@@ -49,7 +59,7 @@ def checked_target(
         raise ValueError("register: a plain tensor carries no pose: give initial=, a pose to look around")
     given = frame.world_from_probe if initial is None else initial  # pyright: ignore
     starts = pose.as_batch(given).detach().cpu()
-    _require_view(medium, chosen, starts)
+    _require_view(medium, chosen, starts, every_frame)
     shown = (settings or RenderSettings()).with_options(speckle="expected")
     images = images.to(medium.impedance)
     places = torch.eye(4, dtype=torch.float64).expand(len(images), 4, 4)
@@ -84,11 +94,15 @@ def _check_values(images: Tensor, weights: Tensor) -> None:
             )
 
 
-def _require_view(medium: Medium, probe: Probe, starts: Float64[Tensor, "F 4 4"]) -> None:
-    """Refuse an initial pose whose fan misses the medium, as `render` does."""
+def _require_view(medium: Medium, probe: Probe, starts: Float64[Tensor, "F 4 4"], every_frame: bool) -> None:
+    """Refuse initial poses whose fans, each or all of them, miss the medium, as `render` does."""
     sparse = probe.with_options(n_scanlines=min(9, probe.n_scanlines), n_samples=min(16, probe.n_samples))
-    try:
-        with torch.no_grad():
-            sample_scanline_medium(medium, sparse, starts)
-    except ValueError as error:
-        raise ValueError(f"register, at the initial pose: {error}") from error
+    refused = None
+    for together in (starts,) if every_frame else starts.split(1):
+        try:
+            with torch.no_grad():
+                sample_scanline_medium(medium, sparse, together)
+            return
+        except ValueError as error:
+            refused = error
+    raise ValueError(f"register, at the initial pose: {refused}") from refused

@@ -84,13 +84,14 @@ def register_sweep(
         ``world_from_sweep`` is ``world_from_tracker``; ``world_from_probe`` holds the pose of each frame.
 
     Raises:
-        ValueError: as `register` does, and for another number of poses than frames.
+        ValueError: as `register` does, for another number of poses than frames, and where no frame sees the
+            medium at the initial pose; some may lie outside.
     """
     tracked = pose.from_matrix(tracker_from_probe)
     tracked = tracked[None] if tracked.ndim == 2 else tracked
     start = torch.eye(4, dtype=torch.float64) if initial is None else pose.from_matrix(initial)
     require_shape("initial", start.shape, "(4, 4), one world_from_tracker", start.ndim == 2)
-    target, _ = checked_target(frames, medium, probe, start @ tracked, mask, settings)
+    target, _ = checked_target(frames, medium, probe, start @ tracked, mask, settings, every_frame=False)
     if len(target.fixed) != len(tracked):
         raise ValueError(
             f"register_sweep: got {len(target.fixed)} frames and {len(tracked)} poses in tracker_from_probe, "
