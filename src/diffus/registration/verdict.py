@@ -20,8 +20,8 @@ CHANCE = 5.0
 """Standard deviations that unrelated images reach when thousands of poses are tried."""
 LEAST_EXPLAINED = 1 / 3
 """Share of the attainable correlation below which a pose does not explain the image, however unlikely chance
-is. In the capture-range study (benchmarks/capture_range.py, its first 25 trials a cell) poses within 1 mm had
-0.41 and more, even from one contrast to another, poses more than 3 mm off mostly below 0.3."""
+is. In the capture-range study (benchmarks/capture_range.py) poses within 1 mm had 0.41 and more, even from
+one contrast to another; of those more than 3 mm off a quarter had less than this."""
 LEAST_LEAD = 12.0
 """How far behind, in twice the logarithm of the likelihood, a rival pose must be: the 99.5th percentile of
 chi-square with six degrees of freedom is 18.5, that with one 7.9."""
