@@ -18,6 +18,7 @@ from diffus.registration import (
     SweepSampling,
     register_deformable,
 )
+from diffus.registration.archive import write_archive
 from diffus.registration.checkpoint import kept_in, step
 from diffus.registration.deformable import DeformableRegistration, DeformableSettings
 from diffus.registration.motion import moved, pivot_of, sector_points
@@ -176,3 +177,10 @@ def test_a_damaged_step_is_refused_and_not_guessed(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with kept_in(tmp_path), pytest.raises(ValueError, match=r"survey\.npz is not a registration step file"):
         step("survey", lambda: {"value": torch.ones(200)})
+
+
+def test_a_step_of_an_older_search_is_refused(tmp_path: Path) -> None:
+    header = {"format": "diffus-registration-step", "version": 1, "step": "survey"}
+    write_archive(tmp_path / "survey.npz", header, {"energy": torch.ones(2)})
+    with kept_in(tmp_path), pytest.raises(ValueError, match=r"survey\.npz is not a registration step file"):
+        step("survey", lambda: {"cost": torch.ones(2)})

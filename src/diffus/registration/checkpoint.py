@@ -20,7 +20,8 @@ from torch import Tensor
 
 from diffus.registration.archive import read_archive, write_archive
 
-FILE_FORMAT = "diffus-registration-step"
+FILE_FORMAT = "diffus-registration-step-2"
+"""Steps of a search that ranked poses in another way do not go on in this one."""
 FILE_VERSION = 1
 
 
